@@ -23,14 +23,25 @@ export const advantages = {
         },
       },
       offsets,
-      ended: { shape: ['B'], dtypes: ['u8'], optional: true, doc: 'Nonzero: the sequence ended by itself; the others pay missingEndPenalty.' },
+      ended: {
+        shape: ['B'],
+        dtypes: ['u8'],
+        optional: true,
+        doc: 'Nonzero: the sequence ended by itself; the others pay missingEndPenalty.',
+      },
     },
     outputs: {
       rewards: { shape: ['*N'], doc: 'Reward per token, exactly 0 where not valid (but for the score slot itself).' },
       kl: { shape: ['*N'], doc: 'The KL estimate per token, exactly 0 where not valid.' },
     },
     options: {
-      klCoefficient: { type: 'number', required: true, min: 0, dynamic: true, doc: 'Weight of the KL estimate (beta).' },
+      klCoefficient: {
+        type: 'number',
+        required: true,
+        min: 0,
+        dynamic: true,
+        doc: 'Weight of the KL estimate (beta).',
+      },
       klEstimator: {
         type: 'enum',
         values: ['k1', 'k2', 'k3', 'abs'],
@@ -44,7 +55,11 @@ export const advantages = {
         doc: 'The last valid token; the slot after it; the last column.',
       },
       rewardClip: { type: 'number', above: 0, doc: 'Clips the score to [-rewardClip, rewardClip] before the KL term.' },
-      missingEndPenalty: { type: 'number', default: 0, doc: 'Added to the score of sequences that did not end by themselves.' },
+      missingEndPenalty: {
+        type: 'number',
+        default: 0,
+        doc: 'Added to the score of sequences that did not end by themselves.',
+      },
     },
     check: (call) =>
       call.options.missingEndPenalty !== 0 && !call.has('ended')
@@ -66,7 +81,12 @@ export const advantages = {
       rewards: { shape: ['*N'], doc: 'Reward r_t per step.' },
       values: { shape: ['*N'], doc: 'Value V_t per step.' },
       bootstrap: { shape: ['B'], optional: true, doc: 'Value after the last valid step; absent: 0.' },
-      terminated: { shape: ['*N'], dtypes: ['u8'], optional: true, doc: 'Nonzero: the episode ends here, nothing follows.' },
+      terminated: {
+        shape: ['*N'],
+        dtypes: ['u8'],
+        optional: true,
+        doc: 'Nonzero: the episode ends here, nothing follows.',
+      },
       truncated: {
         shape: ['*N'],
         dtypes: ['u8'],
@@ -89,7 +109,13 @@ export const advantages = {
     },
     options: {
       gamma: { type: 'number', default: 1, min: 0, max: 1, doc: 'Discount.' },
-      lambda: { type: 'number', default: 0.95, min: 0, max: 1, doc: 'Trace decay: 0 is one-step TD, 1 is Monte Carlo.' },
+      lambda: {
+        type: 'number',
+        default: 0.95,
+        min: 0,
+        max: 1,
+        doc: 'Trace decay: 0 is one-step TD, 1 is Monte Carlo.',
+      },
       valueLambda: { type: 'number', min: 0, max: 1, doc: 'Another lambda for the returns (VAPO); absent: the same.' },
       maskMode: {
         type: 'enum',
@@ -99,18 +125,24 @@ export const advantages = {
       },
     },
     // One f64 affine map (decay, sum) per chunk and per lambda, for rows that are split.
-    workspace: (call) => 8 * 8 * Math.max(1, call.has('offsets') ? call.dims.B : call.dims.B * blocks(call.dims.T, TOKEN_CHUNK)),
-    passes: [
-      { name: 'forward', grid: (call) => call.dims.B, work: (call) => 8 * perSequence(call) },
-    ],
+    workspace: (call) =>
+      8 * 8 * Math.max(1, call.has('offsets') ? call.dims.B : call.dims.B * blocks(call.dims.T, TOKEN_CHUNK)),
+    passes: [{ name: 'forward', grid: (call) => call.dims.B, work: (call) => 8 * perSequence(call) }],
     traffic: (call) =>
-      call.dims.N * (16 + (call.has('terminated') ? 1 : 0) + (call.has('truncated') ? 1 : 0) + (call.has('valid') ? 1 : 0)),
+      call.dims.N *
+      (16 + (call.has('terminated') ? 1 : 0) + (call.has('truncated') ? 1 : 0) + (call.has('valid') ? 1 : 0)),
   },
   whiten: {
     doc: 'Shifts and scales the valid values to mean 0 and variance 1.',
     source: '(x - mean) / sqrt(variance + epsilon), moments over valid positions in f64',
     inputs: { x: { shape: ['*N'], doc: 'Values.' }, valid },
-    outputs: { y: { shape: ['*N'], inPlaceOf: ['x'], doc: 'Whitened values; exactly 0 where not valid; fewer than two values give 0.' } },
+    outputs: {
+      y: {
+        shape: ['*N'],
+        inPlaceOf: ['x'],
+        doc: 'Whitened values; exactly 0 where not valid; fewer than two values give 0.',
+      },
+    },
     options: {
       shiftMean: { type: 'boolean', default: true, doc: 'Subtract the mean; false: only the scale changes.' },
       unbiased: { type: 'boolean', default: true, doc: 'Divide by n - 1 (Bessel) rather than n.' },
@@ -125,4 +157,3 @@ export const advantages = {
     traffic: (call) => call.dims.N * 12,
   },
 } as const satisfies Record<string, OpSpec>
-

@@ -24,7 +24,6 @@ const logitOptions = {
   ignoreIndex: { type: 'integer', default: -100, doc: 'Rows with this token give exactly 0 and no gradient.' },
 } as const satisfies Record<string, OptionSpec>
 
-const bytesOf = (call: CallShape): number => (call.options.logitsDtype === 'f32' ? 4 : 2)
 const inverseTemperature = (call: CallShape): number => 1 / Number(call.options.temperature)
 
 export const logprobs = {
@@ -35,7 +34,10 @@ export const logprobs = {
     outputs: {
       logprob: { shape: ['*N'], doc: 'log p(token), at most 0; exactly 0 for ignored rows.' },
       rowMax: { shape: ['*N'], doc: 'Largest transformed logit of the row.' },
-      logSum: { shape: ['*N'], doc: 'log1p(sum over all but the largest of exp(x - rowMax)); log-sum-exp = rowMax + logSum.' },
+      logSum: {
+        shape: ['*N'],
+        doc: 'log1p(sum over all but the largest of exp(x - rowMax)); log-sum-exp = rowMax + logSum.',
+      },
       entropy: { shape: ['*N'], when: 'entropy', doc: 'Entropy of the row in nats, 0 log 0 = 0.' },
     },
     options: {
@@ -44,7 +46,7 @@ export const logprobs = {
     },
     derived: { inverseTemperature },
     passes: [{ name: 'forward', grid: (call) => call.dims.N, work: (call) => 2 * call.dims.V }],
-    traffic: (call) => call.dims.N * call.dims.V * bytesOf(call) + call.dims.N * 16,
+    traffic: (call) => call.dims.N * call.dims.V * call.elementBytes('logits') + call.dims.N * 16,
   },
   tokenLogprobsBackward: {
     doc: 'Gradient of token log-probabilities (and entropies) with respect to the logits: one read, one write, in place if wanted.',
@@ -80,7 +82,7 @@ export const logprobs = {
         : undefined,
     derived: { inverseTemperature },
     passes: [{ name: 'forward', grid: (call) => call.dims.N, work: (call) => 2 * call.dims.V }],
-    traffic: (call) => 2 * call.dims.N * call.dims.V * bytesOf(call),
+    traffic: (call) => 2 * call.dims.N * call.dims.V * call.elementBytes('logits'),
   },
   sequenceLogprobs: {
     doc: 'Token log-probabilities added up (or averaged) per sequence, and their log-ratio to a reference.',
@@ -98,9 +100,16 @@ export const logprobs = {
       logRatio: { shape: ['B'], when: 'refLogprob', doc: 'Sum or mean of logprob - refLogprob.' },
     },
     options: {
-      reduce: { type: 'enum', values: ['sum', 'mean'], default: 'sum', doc: 'Sum, or mean over valid tokens (0 where there are none).' },
+      reduce: {
+        type: 'enum',
+        values: ['sum', 'mean'],
+        default: 'sum',
+        doc: 'Sum, or mean over valid tokens (0 where there are none).',
+      },
     },
-    passes: [{ name: 'forward', grid: (call) => call.dims.B, work: (call) => (2 * call.dims.N) / Math.max(1, call.dims.B) }],
+    passes: [
+      { name: 'forward', grid: (call) => call.dims.B, work: (call) => (2 * call.dims.N) / Math.max(1, call.dims.B) },
+    ],
     traffic: (call) => call.dims.N * 4 * (call.has('refLogprob') ? 2 : 1),
   },
   sequenceLogprobsBackward: {
@@ -109,7 +118,11 @@ export const logprobs = {
     sequences: 'required',
     inputs: {
       gradSequence: { shape: ['B'], doc: 'Upstream gradient of the sequence log-probability (or log-ratio).' },
-      like: { shape: ['*N'], optional: true, doc: 'Any [B, T] tensor of the forward call, for its shape; its values are not read.' },
+      like: {
+        shape: ['*N'],
+        optional: true,
+        doc: 'Any [B, T] tensor of the forward call, for its shape; its values are not read.',
+      },
       valid,
       offsets,
     },
@@ -126,7 +139,9 @@ export const logprobs = {
             fix: 'Give like: the log-probabilities of the forward call.',
             code: 'ERR_ARGUMENT',
           },
-    passes: [{ name: 'forward', grid: (call) => call.dims.B, work: (call) => (2 * call.dims.N) / Math.max(1, call.dims.B) }],
+    passes: [
+      { name: 'forward', grid: (call) => call.dims.B, work: (call) => (2 * call.dims.N) / Math.max(1, call.dims.B) },
+    ],
     traffic: (call) => call.dims.N * 4,
   },
 } as const satisfies Record<string, OpSpec>

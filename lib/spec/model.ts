@@ -2,7 +2,12 @@
 import { elementwise, idFault, offsets, rowwise, valid } from './common.ts'
 import { blocks, type CallShape, type InputSpec, type OpSpec, type OptionSpec, type Problem } from './schema.ts'
 
-const ids = { shape: ['*N'], dtypes: ['i32'], fault: idFault, doc: 'Row of the table per position.' } as const satisfies InputSpec
+const ids = {
+  shape: ['*N'],
+  dtypes: ['i32'],
+  fault: idFault,
+  doc: 'Row of the table per position.',
+} as const satisfies InputSpec
 
 const rowFault = {
   code: 'ERR_ID_RANGE',
@@ -26,13 +31,19 @@ export const GEMM_TILE_ROWS = 192
 export const GEMM_TILE_COLUMNS = 256
 /** f32 words of packing space per thread: one panel of each operand for up to 512 terms. */
 export const GEMM_PACK_FLOATS = (GEMM_TILE_ROWS + GEMM_TILE_COLUMNS) * 512
-const gemmTiles = (rows: number, columns: number): number => blocks(rows, GEMM_TILE_ROWS) * blocks(columns, GEMM_TILE_COLUMNS)
+const gemmTiles = (rows: number, columns: number): number =>
+  blocks(rows, GEMM_TILE_ROWS) * blocks(columns, GEMM_TILE_COLUMNS)
 const gemmWork = (terms: number): number => (GEMM_TILE_ROWS * GEMM_TILE_COLUMNS * terms) / 16
 const gemmWorkspace = (call: CallShape): number => 4 * GEMM_PACK_FLOATS * call.threads
 
 const attentionOptions = {
   heads: { type: 'integer', required: true, min: 1, doc: 'Query heads.' },
-  keyValueHeads: { type: 'integer', required: true, min: 1, doc: 'Key and value heads; divides heads (grouped-query attention).' },
+  keyValueHeads: {
+    type: 'integer',
+    required: true,
+    min: 1,
+    doc: 'Key and value heads; divides heads (grouped-query attention).',
+  },
   base: { type: 'number', default: 10000, above: 1, doc: 'Rotary base (theta).' },
 } as const satisfies Record<string, OptionSpec>
 
@@ -43,7 +54,11 @@ const checkHeads = (call: CallShape): Problem | undefined => {
     return { arg: 'keyValueHeads', says: `${keyValueHeads} does not divide heads = ${heads}`, fix: 'Choose a divisor.' }
   }
   if (Q % heads !== 0 || (Q / heads) % 2 !== 0) {
-    return { arg: 'heads', says: `width ${Q} over ${heads} heads is not an even head size`, fix: 'The head size must be a whole even number.' }
+    return {
+      arg: 'heads',
+      says: `width ${Q} over ${heads} heads is not an even head size`,
+      fix: 'The head size must be a whole even number.',
+    }
   }
   if (C * heads !== Q * keyValueHeads) {
     return {
@@ -90,7 +105,9 @@ export const model = {
     outputs: { y: { shape: ['*N', 'O'], doc: 'The product.' } },
     options: {},
     workspace: gemmWorkspace,
-    passes: [{ name: 'forward', grid: (call) => gemmTiles(call.dims.N, call.dims.O), work: (call) => gemmWork(call.dims.I) }],
+    passes: [
+      { name: 'forward', grid: (call) => gemmTiles(call.dims.N, call.dims.O), work: (call) => gemmWork(call.dims.I) },
+    ],
     traffic: (call) => 4 * (call.dims.N * call.dims.I + call.dims.O * call.dims.I + call.dims.N * call.dims.O),
   },
   linearBackward: {
@@ -132,7 +149,8 @@ export const model = {
         work: (call) => call.dims.N * TABLE_BLOCK,
       },
     ],
-    traffic: (call) => 4 * (2 * call.dims.N * call.dims.O + 2 * call.dims.N * call.dims.I + 2 * call.dims.O * call.dims.I),
+    traffic: (call) =>
+      4 * (2 * call.dims.N * call.dims.O + 2 * call.dims.N * call.dims.I + 2 * call.dims.O * call.dims.I),
   },
   rmsNorm: {
     doc: 'Root-mean-square normalisation of rows.',
@@ -170,7 +188,8 @@ export const model = {
   },
   rotary: {
     doc: 'Rotates pairs of each head by an angle that grows with the position.',
-    source: 'Su et al. 2021 (arXiv:2104.09864) eq. 34, halves layout: pairs (i, i + headSize/2), angle position * base^(-2i/headSize)',
+    source:
+      'Su et al. 2021 (arXiv:2104.09864) eq. 34, halves layout: pairs (i, i + headSize/2), angle position * base^(-2i/headSize)',
     inputs: {
       x: { shape: ['*N', 'Q'], doc: 'Queries or keys.' },
       positions: { shape: ['*N'], dtypes: ['i32'], doc: 'Position of each row in its sequence.' },
@@ -182,14 +201,19 @@ export const model = {
     },
     check: (call) =>
       call.dims.Q % Number(call.options.heads) !== 0 || (call.dims.Q / Number(call.options.heads)) % 2 !== 0
-        ? { arg: 'heads', says: `width ${call.dims.Q} over ${call.options.heads} heads is not an even head size`, fix: 'The head size must be a whole even number.' }
+        ? {
+            arg: 'heads',
+            says: `width ${call.dims.Q} over ${call.options.heads} heads is not an even head size`,
+            fix: 'The head size must be a whole even number.',
+          }
         : undefined,
     passes: rowwise('N', 'Q', 'forward', 4),
     traffic: (call) => call.dims.N * call.dims.Q * 8,
   },
   rotaryAttention: {
     doc: 'Causal grouped-query attention with rotary positions; packed or padded; a cache of rotated keys may be longer than the queries.',
-    source: 'Vaswani et al. 2017 (arXiv:1706.03762) eq. 1; rotary: Su et al. 2021 (arXiv:2104.09864) eq. 34; scores * headSize^(-1/2)',
+    source:
+      'Vaswani et al. 2017 (arXiv:1706.03762) eq. 1; rotary: Su et al. 2021 (arXiv:2104.09864) eq. 34; scores * headSize^(-1/2)',
     sequences: 'required',
     inputs: {
       query: { shape: ['*N', 'Q'], doc: 'heads * headSize per token.' },
@@ -200,25 +224,43 @@ export const model = {
         shape: ['B'],
         dtypes: ['i32'],
         optional: true,
-        fault: { code: 'ERR_BAD_VALUE', says: 'is shorter than the queries or longer than the cache', fix: 'Count the keys in the cache, those of this call included.' },
+        fault: {
+          code: 'ERR_BAD_VALUE',
+          says: 'is shorter than the queries or longer than the cache',
+          fix: 'Count the keys in the cache, those of this call included.',
+        },
         doc: 'Keys in each row of a cache [B, S, C] (those of the queries included). The last query sits at position keyLength - 1. Absent: key is laid out as query.',
       },
     },
     outputs: {
       y: { shape: ['*N', 'Q'], doc: 'Attention output per head.' },
-      logSum: { shape: ['N', 'heads'], doc: 'log-sum-exp of the scaled scores per token and head, for the backward call.' },
+      logSum: { shape: ['N', 'A'], doc: 'log-sum-exp of the scaled scores per token and head, for the backward call.' },
     },
     options: {
       ...attentionOptions,
-      keysRotated: { type: 'boolean', default: false, doc: 'The keys already carry their rotation (a cache filled through rotary).' },
+      keysRotated: {
+        type: 'boolean',
+        default: false,
+        doc: 'The keys already carry their rotation (a cache filled through rotary).',
+      },
     },
-    dimsFrom: { heads: 'heads' },
+    dimsFrom: { A: 'heads' },
     check: (call) =>
       checkHeads(call) ??
       (call.has('keyLengths') && (call.has('offsets') || call.dims.M % Math.max(1, call.dims.B) !== 0)
-        ? { arg: 'keyLengths', says: 'belongs to query [B, T, Q] and a cache [B, S, C]', fix: 'Leave offsets out and give one cache row per sequence.', code: 'ERR_SHAPE' }
+        ? {
+            arg: 'keyLengths',
+            says: 'belongs to query [B, T, Q] and a cache [B, S, C]',
+            fix: 'Leave offsets out and give one cache row per sequence.',
+            code: 'ERR_SHAPE',
+          }
         : !call.has('keyLengths') && call.dims.M !== call.dims.N
-          ? { arg: 'key', says: `has ${call.dims.M} rows but query has ${call.dims.N}`, fix: 'Give keyLengths when the keys are a cache.', code: 'ERR_SHAPE' }
+          ? {
+              arg: 'key',
+              says: `has ${call.dims.M} rows but query has ${call.dims.N}`,
+              fix: 'Give keyLengths when the keys are a cache.',
+              code: 'ERR_SHAPE',
+            }
           : undefined),
     // Per thread: one head's rotated keys, one rotated query, and one row of scores (f32 each).
     workspace: (call) => {
@@ -230,7 +272,10 @@ export const model = {
       {
         name: 'forward',
         grid: (call) => call.dims.B * Number(call.options.keyValueHeads),
-        work: (call) => (call.dims.N * longest(call) * call.dims.Q) / Math.max(1, call.dims.B * Number(call.options.keyValueHeads)) / 2,
+        work: (call) =>
+          (call.dims.N * longest(call) * call.dims.Q) /
+          Math.max(1, call.dims.B * Number(call.options.keyValueHeads)) /
+          2,
       },
     ],
     traffic: (call) => 4 * (2 * call.dims.N * call.dims.Q + 2 * call.dims.M * call.dims.C),
@@ -245,7 +290,7 @@ export const model = {
       key: { shape: ['*N', 'C'], doc: 'From the forward call.' },
       value: { shape: ['*N', 'C'], doc: 'From the forward call.' },
       y: { shape: ['*N', 'Q'], doc: 'From the forward call.' },
-      logSum: { shape: ['N', 'heads'], doc: 'From the forward call.' },
+      logSum: { shape: ['N', 'A'], doc: 'From the forward call.' },
       offsets,
     },
     outputs: {
@@ -254,7 +299,7 @@ export const model = {
       gradValue: { shape: ['*N', 'C'], gradient: true, doc: 'Gradient of value.' },
     },
     options: attentionOptions,
-    dimsFrom: { heads: 'heads' },
+    dimsFrom: { A: 'heads' },
     check: checkHeads,
     workspace: (call) => {
       const size = call.dims.Q / Number(call.options.heads)
@@ -264,7 +309,8 @@ export const model = {
       {
         name: 'forward',
         grid: (call) => call.dims.B * Number(call.options.keyValueHeads),
-        work: (call) => (call.dims.N * longest(call) * call.dims.Q) / Math.max(1, call.dims.B * Number(call.options.keyValueHeads)),
+        work: (call) =>
+          (call.dims.N * longest(call) * call.dims.Q) / Math.max(1, call.dims.B * Number(call.options.keyValueHeads)),
       },
     ],
     traffic: (call) => 4 * (4 * call.dims.N * call.dims.Q + 4 * call.dims.N * call.dims.C),
@@ -342,7 +388,10 @@ export const model = {
   gatherRows: {
     doc: 'Picks rows.',
     source: 'y_i = x[rows_i]',
-    inputs: { x: { shape: ['M', 'H'], doc: 'Rows to pick from.' }, rows: { shape: ['*N'], dtypes: ['i32'], fault: rowFault, doc: 'Which.' } },
+    inputs: {
+      x: { shape: ['M', 'H'], doc: 'Rows to pick from.' },
+      rows: { shape: ['*N'], dtypes: ['i32'], fault: rowFault, doc: 'Which.' },
+    },
     outputs: { y: { shape: ['*N', 'H'], doc: 'The picked rows.' } },
     options: {},
     passes: rowwise('N', 'H'),
@@ -351,7 +400,10 @@ export const model = {
   gatherRowsBackward: {
     doc: 'Adds the gradients of picked rows up where they came from, in order.',
     source: 'gradX_m = sum over i with rows_i = m of gradY_i',
-    inputs: { gradY: { shape: ['*N', 'H'], doc: 'Upstream gradient.' }, rows: { shape: ['*N'], dtypes: ['i32'], fault: rowFault, doc: 'From the forward call.' } },
+    inputs: {
+      gradY: { shape: ['*N', 'H'], doc: 'Upstream gradient.' },
+      rows: { shape: ['*N'], dtypes: ['i32'], fault: rowFault, doc: 'From the forward call.' },
+    },
     outputs: { gradX: { shape: ['M', 'H'], gradient: true, doc: 'Gradient of x.' } },
     options: { count: { type: 'integer', required: true, min: 1, doc: 'Rows of x (M).' } },
     dimsFrom: { M: 'count' },
@@ -364,8 +416,21 @@ export const model = {
     sequences: 'required',
     inputs: { x: { shape: ['*N', 'H'], doc: 'Rows.' }, valid, offsets },
     outputs: { y: { shape: ['B', 'H'], doc: 'Pooled rows.' } },
-    options: { kind: { type: 'enum', values: ['mean', 'last'], default: 'mean', doc: 'Mean of the valid rows, or the last of them.' } },
-    passes: [{ name: 'forward', grid: (call) => call.dims.B, work: (call) => (call.dims.N * call.dims.H) / Math.max(1, call.dims.B) }],
+    options: {
+      kind: {
+        type: 'enum',
+        values: ['mean', 'last'],
+        default: 'mean',
+        doc: 'Mean of the valid rows, or the last of them.',
+      },
+    },
+    passes: [
+      {
+        name: 'forward',
+        grid: (call) => call.dims.B,
+        work: (call) => (call.dims.N * call.dims.H) / Math.max(1, call.dims.B),
+      },
+    ],
     traffic: (call) => call.dims.N * call.dims.H * 4,
   },
   poolRowsBackward: {
@@ -380,25 +445,60 @@ export const model = {
     },
     outputs: { gradX: { shape: ['*N', 'H'], gradient: true, doc: 'Gradient of x, exactly 0 where not valid.' } },
     options: { kind: { type: 'enum', values: ['mean', 'last'], default: 'mean', doc: 'As in the forward call.' } },
-    passes: [{ name: 'forward', grid: (call) => call.dims.B, work: (call) => (call.dims.N * call.dims.H) / Math.max(1, call.dims.B) }],
+    passes: [
+      {
+        name: 'forward',
+        grid: (call) => call.dims.B,
+        work: (call) => (call.dims.N * call.dims.H) / Math.max(1, call.dims.B),
+      },
+    ],
     traffic: (call) => call.dims.N * call.dims.H * 4,
   },
   sampleTokens: {
     doc: 'Samples one token per row of logits; equal logits bits, seed, counter and stream give the same token on every device.',
-    source: 'inverse CDF over integer weights floor(2^30 exp((x - max) / temperature)); random bits: Philox4x32-10 (Salmon et al. 2011)',
+    source:
+      'inverse CDF over integer weights floor(2^30 exp((x - max) / temperature)); random bits: Philox4x32-10 (Salmon et al. 2011)',
     inputs: {
       logits: { shape: ['*N', 'V'], doc: 'Scores.' },
-      streams: { shape: ['*N'], dtypes: ['i32'], optional: true, doc: 'Random stream per row; absent: the row number.' },
+      streams: {
+        shape: ['*N'],
+        dtypes: ['i32'],
+        optional: true,
+        doc: 'Random stream per row; absent: the row number.',
+      },
     },
-    outputs: { tokens: { shape: ['*N'], dtype: 'i32', doc: 'The sampled token; -1 where the row holds NaN or only -inf.' } },
+    outputs: {
+      tokens: { shape: ['*N'], dtype: 'i32', doc: 'The sampled token; -1 where the row holds NaN or only -inf.' },
+    },
     options: {
-      temperature: { type: 'number', default: 1, min: 0, doc: 'Divides the logits; 0 takes the largest (first of equals).' },
-      topK: { type: 'integer', min: 1, doc: 'Only the topK largest logits (all that equal the last of them) can be sampled.' },
-      topP: { type: 'number', above: 0, max: 1, doc: 'Only the smallest set of largest probabilities that reaches topP (with ties) can be sampled.' },
+      temperature: {
+        type: 'number',
+        default: 1,
+        min: 0,
+        doc: 'Divides the logits; 0 takes the largest (first of equals).',
+      },
+      topK: {
+        type: 'integer',
+        min: 1,
+        doc: 'Only the topK largest logits (all that equal the last of them) can be sampled.',
+      },
+      topP: {
+        type: 'number',
+        above: 0,
+        max: 1,
+        doc: 'Only the smallest set of largest probabilities that reaches topP (with ties) can be sampled.',
+      },
       seed: { type: 'seed', default: 0, doc: 'Key of the generator.' },
-      counter: { type: 'seed', default: 0, dynamic: true, doc: 'Position in every stream: the step of the generation.' },
+      counter: {
+        type: 'seed',
+        default: 0,
+        dynamic: true,
+        doc: 'Position in every stream: the step of the generation.',
+      },
     },
-    derived: { inverseTemperature: (call) => (Number(call.options.temperature) > 0 ? 1 / Number(call.options.temperature) : 0) },
+    derived: {
+      inverseTemperature: (call) => (Number(call.options.temperature) > 0 ? 1 / Number(call.options.temperature) : 0),
+    },
     // Per thread: one row of integer weights.
     workspace: (call) => 4 * call.threads * (call.dims.V + 16),
     passes: rowwise('N', 'V', 'forward', 3),

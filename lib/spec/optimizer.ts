@@ -27,8 +27,17 @@ export const optimizer = {
       grad: { shape: ['P'], doc: 'Gradients.' },
       m: { shape: ['P'], updated: true, doc: 'First moments, 0 at the start.' },
       v: { shape: ['P'], updated: true, doc: 'Second moments, 0 at the start.' },
-      step: { shape: [1], dtypes: ['i32'], updated: true, doc: 'Steps taken so far; one more after the call unless refused.' },
-      norm: { shape: [1], optional: true, doc: 'The gradient norm (gradNorm), for clipping and to refuse a non-finite step.' },
+      step: {
+        shape: [1],
+        dtypes: ['i32'],
+        updated: true,
+        doc: 'Steps taken so far; one more after the call unless refused.',
+      },
+      norm: {
+        shape: [1],
+        optional: true,
+        doc: 'The gradient norm (gradNorm), for clipping and to refuse a non-finite step.',
+      },
       segments: {
         shape: ['S', 2],
         dtypes: ['i32'],
@@ -40,15 +49,31 @@ export const optimizer = {
         },
         doc: '(offset, length) of each tensor; elements outside every segment (padding) are left alone.',
       },
-      decay: { shape: ['S'], optional: true, doc: 'Weight decay per segment, in place of weightDecay; needs segments.' },
+      decay: {
+        shape: ['S'],
+        optional: true,
+        doc: 'Weight decay per segment, in place of weightDecay; needs segments.',
+      },
     },
-    outputs: { refused: { shape: [1], dtype: 'i32', doc: '1 if the step was refused because the gradient is not finite, else 0.' } },
+    outputs: {
+      refused: {
+        shape: [1],
+        dtype: 'i32',
+        doc: '1 if the step was refused because the gradient is not finite, else 0.',
+      },
+    },
     options: {
       lr: { type: 'number', required: true, min: 0, dynamic: true, doc: 'Learning rate.' },
       beta1: { type: 'number', default: 0.9, min: 0, below: 1, doc: 'Decay of the first moment.' },
       beta2: { type: 'number', default: 0.999, min: 0, below: 1, doc: 'Decay of the second moment.' },
       epsilon: { type: 'number', default: 1e-8, min: 0, doc: 'Added to the root of the second moment.' },
-      weightDecay: { type: 'number', default: 0, min: 0, dynamic: true, doc: 'Decoupled decay: param -= lr * weightDecay * param.' },
+      weightDecay: {
+        type: 'number',
+        default: 0,
+        min: 0,
+        dynamic: true,
+        doc: 'Decoupled decay: param -= lr * weightDecay * param.',
+      },
       maxNorm: { type: 'number', above: 0, doc: 'Scales the gradient so that its norm is at most this; needs norm.' },
       gradScale: { type: 'number', default: 1, dynamic: true, doc: 'Multiplies gradients (and norm) first.' },
     },
@@ -60,9 +85,19 @@ export const optimizer = {
     },
     check: (call) =>
       call.options.maxNorm !== undefined && !call.has('norm')
-        ? { arg: 'norm', says: 'maxNorm needs the gradient norm', fix: 'Call gradNorm first and give its output.', code: 'ERR_ARGUMENT' }
+        ? {
+            arg: 'norm',
+            says: 'maxNorm needs the gradient norm',
+            fix: 'Call gradNorm first and give its output.',
+            code: 'ERR_ARGUMENT',
+          }
         : call.has('decay') && !call.has('segments')
-          ? { arg: 'segments', says: 'decay needs segments', fix: 'Give segments, or use weightDecay.', code: 'ERR_ARGUMENT' }
+          ? {
+              arg: 'segments',
+              says: 'decay needs segments',
+              fix: 'Give segments, or use weightDecay.',
+              code: 'ERR_ARGUMENT',
+            }
           : undefined,
     workspace: (call) => 8 * (8 + Math.max(1, chunks(call))),
     passes: [

@@ -1,5 +1,15 @@
 /** Policy, value and KL losses on tokens: value and gradient in one call. */
-import { aggregate, countEmpty, gradScale, needsSequences, normalizer, offsets, tokenLossPasses, tokenLossWorkspace, valid } from './common.ts'
+import {
+  aggregate,
+  countEmpty,
+  gradScale,
+  needsSequences,
+  normalizer,
+  offsets,
+  tokenLossPasses,
+  tokenLossWorkspace,
+  valid,
+} from './common.ts'
 import type { OpSpec } from './schema.ts'
 
 const weight = {
@@ -13,7 +23,8 @@ const reduction = { aggregate, countEmpty, normalizer, gradScale } as const
 export const policy = {
   ppoPolicyLoss: {
     doc: 'Clipped PPO surrogate: loss, gradient and clip statistics; token or sequence ratio (GSPO), asymmetric and dual clip.',
-    source: 'Schulman et al. 2017 (arXiv:1707.06347) eq. 7; dual clip: Ye et al. 2020 (arXiv:1912.09729) eq. 5; sequence ratio: GSPO (arXiv:2507.18071) eq. 5-7',
+    source:
+      'Schulman et al. 2017 (arXiv:1707.06347) eq. 7; dual clip: Ye et al. 2020 (arXiv:1912.09729) eq. 5; sequence ratio: GSPO (arXiv:2507.18071) eq. 5-7',
     sequences: 'flat-too',
     inputs: {
       logprob: { shape: ['*N'], doc: 'Current policy.' },
@@ -25,7 +36,12 @@ export const policy = {
     },
     outputs: {
       loss: { shape: [1], doc: 'The loss, minimised.' },
-      gradLogprob: { shape: ['*N'], gradient: true, inPlaceOf: ['logprob'], doc: 'Gradient of the loss; exactly 0 where not valid.' },
+      gradLogprob: {
+        shape: ['*N'],
+        gradient: true,
+        inPlaceOf: ['logprob'],
+        doc: 'Gradient of the loss; exactly 0 where not valid.',
+      },
       stats: {
         shape: [13],
         stats: {
@@ -69,8 +85,17 @@ export const policy = {
     options: {
       clipLow: { type: 'number', default: 0.2, above: 0, max: 1, doc: 'The ratio is clipped below at 1 - clipLow.' },
       clipHigh: { type: 'number', default: 0.2, above: 0, doc: 'The ratio is clipped above at 1 + clipHigh.' },
-      dualClip: { type: 'number', above: 1, doc: 'Where the advantage is negative the term is at most -dualClip * advantage.' },
-      ratioLevel: { type: 'enum', values: ['token', 'sequence'], default: 'token', doc: 'One ratio per token, or the geometric mean of the sequence (GSPO).' },
+      dualClip: {
+        type: 'number',
+        above: 1,
+        doc: 'Where the advantage is negative the term is at most -dualClip * advantage.',
+      },
+      ratioLevel: {
+        type: 'enum',
+        values: ['token', 'sequence'],
+        default: 'token',
+        doc: 'One ratio per token, or the geometric mean of the sequence (GSPO).',
+      },
       sequenceGradient: {
         type: 'enum',
         values: ['direct', 'token'],
@@ -105,7 +130,12 @@ export const policy = {
     },
     outputs: {
       loss: { shape: [1], doc: 'The aggregated estimate.' },
-      gradLogprob: { shape: ['*N'], gradient: true, inPlaceOf: ['logprob'], doc: 'Gradient; exactly 0 where not valid or clamped.' },
+      gradLogprob: {
+        shape: ['*N'],
+        gradient: true,
+        inPlaceOf: ['logprob'],
+        doc: 'Gradient; exactly 0 where not valid or clamped.',
+      },
       kl: { shape: ['*N'], doc: 'The estimate per token.' },
       stats: {
         shape: [6],
@@ -135,8 +165,16 @@ export const policy = {
         default: 'unbiased',
         doc: "'unbiased': gradient of the true reverse KL (k1: kl; k2, k3 and abs: kl + derivative); 'value': derivative of the estimate.",
       },
-      clampInput: { type: 'number', above: 0, doc: 'Clamps x to [-clampInput, clampInput]; no gradient where it bites.' },
-      clampOutput: { type: 'number', above: 0, doc: 'Clamps the estimate to [-clampOutput, clampOutput]; no gradient where it bites.' },
+      clampInput: {
+        type: 'number',
+        above: 0,
+        doc: 'Clamps x to [-clampInput, clampInput]; no gradient where it bites.',
+      },
+      clampOutput: {
+        type: 'number',
+        above: 0,
+        doc: 'Clamps the estimate to [-clampOutput, clampOutput]; no gradient where it bites.',
+      },
       ...reduction,
     },
     check: needsSequences,
@@ -146,7 +184,8 @@ export const policy = {
   },
   ppoValueLoss: {
     doc: 'Value loss scale * (V - R)^2, optionally clipped around the old value, with explained variance.',
-    source: 'Schulman et al. 2017 (arXiv:1707.06347) eq. 9; value clip as in the OpenAI baselines: max of clipped and unclipped',
+    source:
+      'Schulman et al. 2017 (arXiv:1707.06347) eq. 9; value clip as in the OpenAI baselines: max of clipped and unclipped',
     sequences: 'flat-too',
     inputs: {
       value: { shape: ['*N'], doc: 'Current values.' },
@@ -192,7 +231,12 @@ export const policy = {
     },
     check: (call) =>
       call.options.clip !== undefined && !call.has('oldValue')
-        ? { arg: 'oldValue', says: 'clip needs the values at sampling time', fix: 'Give oldValue, or leave clip out.', code: 'ERR_ARGUMENT' }
+        ? {
+            arg: 'oldValue',
+            says: 'clip needs the values at sampling time',
+            fix: 'Give oldValue, or leave clip out.',
+            code: 'ERR_ARGUMENT',
+          }
         : needsSequences(call),
     workspace: tokenLossWorkspace,
     passes: tokenLossPasses,

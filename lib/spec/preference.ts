@@ -49,13 +49,23 @@ const lengthFault = {
 export const preference = {
   dpoLoss: {
     doc: 'Direct preference optimization on sequence log-probabilities, twelve kinds, with rewards and gradients.',
-    source: 'Rafailov et al. 2023 (arXiv:2305.18290) eq. 7; kinds: cDPO, robust (2403.00409), hinge/SLiC (2305.10425), IPO (2310.12036) eq. 17, EXO (2402.00856), NCA (2402.05369), BCO (2404.04656), SPPO (2405.00675), APO (2408.06266), DiscoPOP (2406.08414)',
+    source:
+      'Rafailov et al. 2023 (arXiv:2305.18290) eq. 7; kinds: cDPO, robust (2403.00409), hinge/SLiC (2305.10425), IPO (2310.12036) eq. 17, EXO (2402.00856), NCA (2402.05369), BCO (2404.04656), SPPO (2405.00675), APO (2408.06266), DiscoPOP (2406.08414)',
     inputs: {
       policyChosen: { shape: ['B'], doc: 'Sequence log-probability of the chosen completion.' },
       policyRejected: { shape: ['B'], doc: 'Sequence log-probability of the rejected completion.' },
-      refChosen: { shape: ['B'], optional: true, doc: 'Reference model on chosen; both references absent: reference-free.' },
+      refChosen: {
+        shape: ['B'],
+        optional: true,
+        doc: 'Reference model on chosen; both references absent: reference-free.',
+      },
       refRejected: { shape: ['B'], optional: true, doc: 'Reference model on rejected.' },
-      chosenLength: { shape: ['B'], optional: true, fault: lengthFault, doc: 'Response tokens of chosen (for length-normalised kinds).' },
+      chosenLength: {
+        shape: ['B'],
+        optional: true,
+        fault: lengthFault,
+        doc: 'Response tokens of chosen (for length-normalised kinds).',
+      },
       rejectedLength: { shape: ['B'], optional: true, fault: lengthFault, doc: 'Response tokens of rejected.' },
       weight: { shape: ['B'], optional: true, doc: 'Scales the terms; never enters the denominator.' },
     },
@@ -120,15 +130,23 @@ export const preference = {
         below: 0.5,
         doc: "Probability that a label is wrong: 'sigmoid' (cDPO), 'robust', 'exo-pair'. Absent: 0, for 'exo-pair' 1e-3.",
       },
-      lengthNormalize: { type: 'boolean', doc: "Log-ratios per token. Absent: true for 'ipo' and 'sigmoid-norm' only." },
-      rewardShift: { type: 'number', default: 0, doc: "Subtracted from both rewards by 'bco-pair' (its running mean)." },
+      lengthNormalize: {
+        type: 'boolean',
+        doc: "Log-ratios per token. Absent: true for 'ipo' and 'sigmoid-norm' only.",
+      },
+      rewardShift: {
+        type: 'number',
+        default: 0,
+        doc: "Subtracted from both rewards by 'bco-pair' (its running mean).",
+      },
       temperature: { type: 'number', default: 0.05, above: 0, doc: "Temperature of the mixing weight of 'discopop'." },
       normalizer,
       gradScale,
     },
     check: checkDpo,
     derived: {
-      smoothing: (call) => (call.options.labelSmoothing as number | undefined) ?? (call.options.kind === 'exo-pair' ? 1e-3 : 0),
+      smoothing: (call) =>
+        (call.options.labelSmoothing as number | undefined) ?? (call.options.kind === 'exo-pair' ? 1e-3 : 0),
       normalize: (call) =>
         Number(call.options.lengthNormalize ?? (call.options.kind === 'ipo' || call.options.kind === 'sigmoid-norm')),
     },

@@ -18,7 +18,8 @@ export const pairLossWorkspace = (call: CallShape): number => 8 * 8 * Math.max(1
 export const reward = {
   bradleyTerryLoss: {
     doc: 'Bradley-Terry reward loss with margins, soft preferences, label smoothing and centering.',
-    source: 'Bradley & Terry 1952; Ouyang et al. 2022 (arXiv:2203.02155) eq. 1; margin: Touvron et al. 2023 (arXiv:2307.09288) eq. 2',
+    source:
+      'Bradley & Terry 1952; Ouyang et al. 2022 (arXiv:2203.02155) eq. 1; margin: Touvron et al. 2023 (arXiv:2307.09288) eq. 2',
     inputs: {
       chosen: { shape: ['B'], doc: 'Score of the preferred completion.' },
       rejected: { shape: ['B'], doc: 'Score of the other completion.' },
@@ -26,7 +27,11 @@ export const reward = {
       preference: {
         shape: ['B'],
         optional: true,
-        fault: { code: 'ERR_BAD_VALUE', says: 'lies outside [0, 1]', fix: 'Give the probability that chosen is better.' },
+        fault: {
+          code: 'ERR_BAD_VALUE',
+          says: 'lies outside [0, 1]',
+          fix: 'Give the probability that chosen is better.',
+        },
         doc: 'Probability that chosen is better, in [0, 1]; absent: 1.',
       },
       weight: { shape: ['B'], optional: true, doc: 'Scales the terms; never enters the denominator.' },
@@ -63,8 +68,19 @@ export const reward = {
       },
     },
     options: {
-      labelSmoothing: { type: 'number', default: 0, min: 0, below: 0.5, doc: 'Mixes the preference with its opposite.' },
-      centerCoefficient: { type: 'number', default: 0, min: 0, doc: 'Weight of (chosen + rejected)^2, which keeps scores near 0.' },
+      labelSmoothing: {
+        type: 'number',
+        default: 0,
+        min: 0,
+        below: 0.5,
+        doc: 'Mixes the preference with its opposite.',
+      },
+      centerCoefficient: {
+        type: 'number',
+        default: 0,
+        min: 0,
+        doc: 'Weight of (chosen + rejected)^2, which keeps scores near 0.',
+      },
       normalizer,
       gradScale,
     },

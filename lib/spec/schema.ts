@@ -87,6 +87,8 @@ export interface CallShape {
   options: Readonly<Record<string, number | boolean | string | bigint | undefined>>
   /** Is this optional input given, or this output wanted? */
   has(name: string): boolean
+  /** Bytes of one element of this input (0 when absent). */
+  elementBytes(name: string): number
   /** Token tensors came as a flat `[N]` without `offsets`. */
   flat: boolean
   threads: number

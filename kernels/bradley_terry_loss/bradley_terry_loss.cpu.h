@@ -1,0 +1,67 @@
+// See bradley_terry_loss.h for the formula, the passes and the bytes.
+#pragma once
+#include "../common/pairs.h"
+#include "bradley_terry_loss.h"
+
+namespace prefgrad::PREFGRAD_ISA {
+
+inline void bradley_terry_loss_terms(const BradleyTerryLoss& a, int64_t begin, int64_t end, int) {
+  const f64x8 zero = f64x8::set(0.0), half = f64x8::set(0.5), one = f64x8::set(1.0);
+  const f64x8 smoothing = f64x8::set(a.label_smoothing), center = f64x8::set(a.center_coefficient);
+  const double denominator = a.normalizer == a.normalizer ? a.normalizer : static_cast<double>(a.B);
+  const f64x8 scale = f64x8::set(a.grad_scale / denominator);
+  for (int64_t item = begin; item < end; ++item) {
+    const int64_t stop = (item + 1) * kPairChunk < a.B ? (item + 1) * kPairChunk : a.B;
+    f64x8 loss = zero, accuracy = zero, margin = zero, chosen_sum = zero, rejected_sum = zero;
+    for (int64_t i = item * kPairChunk; i < stop; i += 8) {
+      const int64_t n = stop - i;
+      const f64x8 chosen = load_pairs(a.chosen, i, n, 0.0), rejected = load_pairs(a.rejected, i, n, 0.0);
+      f64x8 preference = load_pairs(a.preference, i, n, 1.0);
+      const m8 bad = ~(less_equal(zero, preference) & less_equal(preference, one));
+      if (any(bad)) {
+        for (unsigned lane = 0, set = bits(bad); set != 0; ++lane, set >>= 1) {
+          if (set & 1) a.fault->report(3, i + lane);
+        }
+        preference = select(bad, f64x8::set(std::numeric_limits<double>::quiet_NaN()), preference);
+      }
+      const f64x8 gap = chosen - rejected, total = chosen + rejected;
+      const f64x8 d = gap - load_pairs(a.margin, i, n, 0.0);
+      const f64x8 p = (one - smoothing) * preference + smoothing * (one - preference);
+      const f64x8 w = load_pairs(a.weight, i, n, 1.0);
+      // A side of weight 0 is left out, so that an infinite score difference in its favour costs nothing.
+      const f64x8 first = select(equal(p, zero), zero, p * log_sigmoid(d));
+      const f64x8 second = select(equal(p, one), zero, (one - p) * log_sigmoid(zero - d));
+      const f64x8 term = w * (center * total * total - first - second);
+      const f64x8 pull = sigmoid(d) - p, hold = f64x8::set(2.0) * center * total;
+      store_pairs(a.grad_chosen, i, n, w * scale * (pull + hold), (a.accumulate & 2) != 0);
+      store_pairs(a.grad_rejected, i, n, w * scale * (hold - pull), (a.accumulate & 4) != 0);
+      const m8 undecided = equal(gap, zero) | equal(p, half);
+      const m8 agree = (less(zero, gap) & less(half, p)) | (less(gap, zero) & less(p, half));
+      accuracy = accuracy + first_pairs(select(undecided, half, select(agree, one, zero)), n);
+      loss = loss + first_pairs(term, n);
+      margin = margin + first_pairs(gap, n);
+      chosen_sum = chosen_sum + first_pairs(chosen, n);
+      rejected_sum = rejected_sum + first_pairs(rejected, n);
+    }
+    double* sums = a.workspace + item * kPairSums;
+    sums[0] = sum(loss);
+    sums[1] = sum(accuracy);
+    sums[2] = sum(margin);
+    sums[3] = sum(chosen_sum);
+    sums[4] = sum(rejected_sum);
+  }
+}
+
+inline void bradley_terry_loss_finish(const BradleyTerryLoss& a, int64_t, int64_t, int) {
+  double total[5] = {};
+  for (int64_t item = 0; item * kPairChunk < a.B; ++item) {
+    for (int k = 0; k < 5; ++k) total[k] += a.workspace[item * kPairSums + k];
+  }
+  const double denominator = a.normalizer == a.normalizer ? a.normalizer : static_cast<double>(a.B);
+  a.loss[0] = a.B > 0 ? static_cast<float>(total[0] / denominator) : 0.0f;
+  a.stats[0] = static_cast<float>(total[0]);
+  a.stats[1] = a.stats[2] = static_cast<float>(a.B);
+  for (int k = 1; k < 5; ++k) a.stats[k + 2] = static_cast<float>(total[k]);
+}
+
+}  // namespace prefgrad::PREFGRAD_ISA

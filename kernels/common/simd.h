@@ -1,0 +1,47 @@
+// One vector of 16 f32 (and one of 8 f64) on every ISA, so that a kernel is written once and adds in the same order
+// everywhere: AVX-512 has the lanes in one register, AVX2 in two, the portable version in an array. All three round alike;
+// without an FMA instruction (baseline x86-64) `fma` rounds twice, which is the one place where results may differ.
+//
+// `select(m, a, b)` is a where m, else b. `maximum(a, b)` and `minimum` return b when either is NaN, as the hardware does:
+// never use them on user data without a NaN test. `sum` and `largest` combine halves: 16 -> 8 -> 4 -> 2 -> 1.
+#pragma once
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#if defined(__x86_64__) || defined(_M_X64)
+#include <immintrin.h>
+#endif
+
+#if !defined(PREFGRAD_ISA)
+#error "PREFGRAD_ISA names the namespace of this instruction set"
+#endif
+
+#define PREFGRAD_INLINE inline __attribute__((always_inline))
+
+#if defined(__AVX512F__)
+#include "simd_avx512.h"
+#elif defined(__AVX2__) && defined(__FMA__)
+#include "simd_avx2.h"
+#else
+#include "simd_portable.h"
+#endif
+
+namespace prefgrad::PREFGRAD_ISA {
+
+PREFGRAD_INLINE f64x8 f64_of(const float* p) { return low_f64(f32x16::load_first(p, 8, 0.0f)); }
+
+// Sixteen f64 sums: lane l adds elements l, l + 16, l + 32, ... of whatever is being summed.
+struct Sum16 {
+  f64x8 low = f64x8::set(0.0), high = f64x8::set(0.0);
+  PREFGRAD_INLINE void add(f32x16 x) {
+    low = low + low_f64(x);
+    high = high + high_f64(x);
+  }
+  PREFGRAD_INLINE void add(f64x8 x_low, f64x8 x_high) {
+    low = low + x_low;
+    high = high + x_high;
+  }
+  PREFGRAD_INLINE double total() const { return sum(low + high); }
+};
+
+}  // namespace prefgrad::PREFGRAD_ISA

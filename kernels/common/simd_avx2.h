@@ -1,0 +1,240 @@
+// AVX2 with FMA and F16C: two registers per vector, masks as all-ones lanes.
+#pragma once
+
+namespace prefgrad::PREFGRAD_ISA {
+
+struct m16 {
+  __m256 a, b;
+};
+struct m8 {
+  __m256d a, b;
+};
+PREFGRAD_INLINE m16 operator&(m16 x, m16 y) { return {_mm256_and_ps(x.a, y.a), _mm256_and_ps(x.b, y.b)}; }
+PREFGRAD_INLINE m16 operator|(m16 x, m16 y) { return {_mm256_or_ps(x.a, y.a), _mm256_or_ps(x.b, y.b)}; }
+PREFGRAD_INLINE m16 operator~(m16 x) {
+  const __m256 ones = _mm256_castsi256_ps(_mm256_set1_epi32(-1));
+  return {_mm256_xor_ps(x.a, ones), _mm256_xor_ps(x.b, ones)};
+}
+PREFGRAD_INLINE m8 operator&(m8 x, m8 y) { return {_mm256_and_pd(x.a, y.a), _mm256_and_pd(x.b, y.b)}; }
+PREFGRAD_INLINE m8 operator|(m8 x, m8 y) { return {_mm256_or_pd(x.a, y.a), _mm256_or_pd(x.b, y.b)}; }
+PREFGRAD_INLINE m8 operator~(m8 x) {
+  const __m256d ones = _mm256_castsi256_pd(_mm256_set1_epi32(-1));
+  return {_mm256_xor_pd(x.a, ones), _mm256_xor_pd(x.b, ones)};
+}
+PREFGRAD_INLINE unsigned bits(m16 x) {
+  return static_cast<unsigned>(_mm256_movemask_ps(x.a)) | static_cast<unsigned>(_mm256_movemask_ps(x.b)) << 8;
+}
+PREFGRAD_INLINE unsigned bits(m8 x) {
+  return static_cast<unsigned>(_mm256_movemask_pd(x.a)) | static_cast<unsigned>(_mm256_movemask_pd(x.b)) << 4;
+}
+PREFGRAD_INLINE bool any(m16 x) { return bits(x) != 0; }
+PREFGRAD_INLINE bool any(m8 x) { return bits(x) != 0; }
+PREFGRAD_INLINE m16 first16(int64_t n) {
+  const __m256i limit = _mm256_set1_epi32(static_cast<int32_t>(n > 16 ? 16 : n));
+  const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  return {_mm256_castsi256_ps(_mm256_cmpgt_epi32(limit, lane)),
+          _mm256_castsi256_ps(_mm256_cmpgt_epi32(limit, _mm256_add_epi32(lane, _mm256_set1_epi32(8))))};
+}
+PREFGRAD_INLINE m8 first8(int64_t n) {
+  const __m256i limit = _mm256_set1_epi64x(n > 8 ? 8 : n);
+  const __m256i lane = _mm256_setr_epi64x(0, 1, 2, 3);
+  return {_mm256_castsi256_pd(_mm256_cmpgt_epi64(limit, lane)),
+          _mm256_castsi256_pd(_mm256_cmpgt_epi64(limit, _mm256_add_epi64(lane, _mm256_set1_epi64x(4))))};
+}
+PREFGRAD_INLINE m16 nonzero16(const uint8_t* p) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  const __m128i zero = _mm_cmpeq_epi8(bytes, _mm_setzero_si128());
+  const __m128i set = _mm_xor_si128(zero, _mm_set1_epi8(-1));
+  return {_mm256_castsi256_ps(_mm256_cvtepi8_epi32(set)), _mm256_castsi256_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(set, 8)))};
+}
+
+struct i32x16 {
+  __m256i a, b;
+  static PREFGRAD_INLINE i32x16 set(int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
+  static PREFGRAD_INLINE i32x16 load(const int32_t* p) {
+    return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)), _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 8))};
+  }
+};
+PREFGRAD_INLINE i32x16 operator+(i32x16 x, i32x16 y) { return {_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)}; }
+PREFGRAD_INLINE i32x16 operator&(i32x16 x, i32x16 y) { return {_mm256_and_si256(x.a, y.a), _mm256_and_si256(x.b, y.b)}; }
+PREFGRAD_INLINE void store(int32_t* p, i32x16 x) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), x.a);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p + 8), x.b);
+}
+
+struct f32x16 {
+  __m256 a, b;
+  static PREFGRAD_INLINE f32x16 set(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
+  static PREFGRAD_INLINE f32x16 load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+  static PREFGRAD_INLINE f32x16 load_first(const float* p, int64_t n, float fill) {
+    const m16 m = first16(n);
+    const __m256 f = _mm256_set1_ps(fill);
+    return {_mm256_blendv_ps(f, _mm256_maskload_ps(p, _mm256_castps_si256(m.a)), m.a),
+            _mm256_blendv_ps(f, _mm256_maskload_ps(p + 8, _mm256_castps_si256(m.b)), m.b)};
+  }
+  static PREFGRAD_INLINE f32x16 load_bf16(const uint16_t* p) {
+    const auto widen = [](const uint16_t* q) {
+      const __m128i h = _mm_loadu_si128(reinterpret_cast<const __m128i*>(q));
+      return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16));
+    };
+    return {widen(p), widen(p + 8)};
+  }
+  static PREFGRAD_INLINE f32x16 load_f16(const uint16_t* p) {
+    return {_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))),
+            _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 8)))};
+  }
+};
+PREFGRAD_INLINE void store(float* p, f32x16 x) {
+  _mm256_storeu_ps(p, x.a);
+  _mm256_storeu_ps(p + 8, x.b);
+}
+PREFGRAD_INLINE void stream(float* p, f32x16 x) {
+  _mm256_stream_ps(p, x.a);
+  _mm256_stream_ps(p + 8, x.b);
+}
+PREFGRAD_INLINE void store_first(float* p, f32x16 x, int64_t n) {
+  const m16 m = first16(n);
+  _mm256_maskstore_ps(p, _mm256_castps_si256(m.a), x.a);
+  _mm256_maskstore_ps(p + 8, _mm256_castps_si256(m.b), x.b);
+}
+PREFGRAD_INLINE void store_f16(uint16_t* p, f32x16 x) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(x.a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 8), _mm256_cvtps_ph(x.b, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+PREFGRAD_INLINE void store_bf16(uint16_t* p, f32x16 x) {
+  const auto rounded = [](__m256 f) {
+    const __m256i u = _mm256_castps_si256(f);
+    const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1));
+    const __m256i near = _mm256_srli_epi32(_mm256_add_epi32(u, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff))), 16);
+    const __m256i quiet = _mm256_or_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(0x40));
+    return _mm256_blendv_epi8(near, quiet, _mm256_castps_si256(_mm256_cmp_ps(f, f, _CMP_UNORD_Q)));
+  };
+  const __m256i packed = _mm256_packus_epi32(rounded(x.a), rounded(x.b));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permute4x64_epi64(packed, 0xd8));
+}
+PREFGRAD_INLINE f32x16 operator+(f32x16 x, f32x16 y) { return {_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)}; }
+PREFGRAD_INLINE f32x16 operator-(f32x16 x, f32x16 y) { return {_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)}; }
+PREFGRAD_INLINE f32x16 operator*(f32x16 x, f32x16 y) { return {_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)}; }
+PREFGRAD_INLINE f32x16 operator/(f32x16 x, f32x16 y) { return {_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)}; }
+PREFGRAD_INLINE f32x16 fma(f32x16 x, f32x16 y, f32x16 z) { return {_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)}; }
+PREFGRAD_INLINE f32x16 fnma(f32x16 x, f32x16 y, f32x16 z) { return {_mm256_fnmadd_ps(x.a, y.a, z.a), _mm256_fnmadd_ps(x.b, y.b, z.b)}; }
+PREFGRAD_INLINE f32x16 maximum(f32x16 x, f32x16 y) { return {_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)}; }
+PREFGRAD_INLINE f32x16 minimum(f32x16 x, f32x16 y) { return {_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)}; }
+PREFGRAD_INLINE f32x16 square_root(f32x16 x) { return {_mm256_sqrt_ps(x.a), _mm256_sqrt_ps(x.b)}; }
+PREFGRAD_INLINE f32x16 round_even(f32x16 x) {
+  return {_mm256_round_ps(x.a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC), _mm256_round_ps(x.b, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+}
+PREFGRAD_INLINE f32x16 absolute(f32x16 x) {
+  const __m256 sign = _mm256_set1_ps(-0.0f);
+  return {_mm256_andnot_ps(sign, x.a), _mm256_andnot_ps(sign, x.b)};
+}
+PREFGRAD_INLINE m16 less(f32x16 x, f32x16 y) { return {_mm256_cmp_ps(x.a, y.a, _CMP_LT_OQ), _mm256_cmp_ps(x.b, y.b, _CMP_LT_OQ)}; }
+PREFGRAD_INLINE m16 less_equal(f32x16 x, f32x16 y) { return {_mm256_cmp_ps(x.a, y.a, _CMP_LE_OQ), _mm256_cmp_ps(x.b, y.b, _CMP_LE_OQ)}; }
+PREFGRAD_INLINE m16 equal(f32x16 x, f32x16 y) { return {_mm256_cmp_ps(x.a, y.a, _CMP_EQ_OQ), _mm256_cmp_ps(x.b, y.b, _CMP_EQ_OQ)}; }
+PREFGRAD_INLINE m16 is_nan(f32x16 x) { return {_mm256_cmp_ps(x.a, x.a, _CMP_UNORD_Q), _mm256_cmp_ps(x.b, x.b, _CMP_UNORD_Q)}; }
+PREFGRAD_INLINE f32x16 select(m16 m, f32x16 x, f32x16 y) { return {_mm256_blendv_ps(y.a, x.a, m.a), _mm256_blendv_ps(y.b, x.b, m.b)}; }
+PREFGRAD_INLINE i32x16 to_i32(f32x16 x) { return {_mm256_cvttps_epi32(x.a), _mm256_cvttps_epi32(x.b)}; }
+PREFGRAD_INLINE f32x16 to_f32(i32x16 x) { return {_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)}; }
+PREFGRAD_INLINE i32x16 bits_of(f32x16 x) { return {_mm256_castps_si256(x.a), _mm256_castps_si256(x.b)}; }
+PREFGRAD_INLINE f32x16 float_of(i32x16 x) { return {_mm256_castsi256_ps(x.a), _mm256_castsi256_ps(x.b)}; }
+// Two factors, so that only the second multiplication can round (into the subnormals).
+PREFGRAD_INLINE f32x16 scale_by_power(f32x16 x, f32x16 n) {
+  const f32x16 bound = minimum(maximum(n, f32x16::set(-252.0f)), f32x16::set(254.0f));
+  const auto scaled = [](__m256 f, __m256 power) {
+    const __m256i whole = _mm256_cvtps_epi32(power);
+    const __m256i half = _mm256_srai_epi32(whole, 1);
+    const __m256i bias = _mm256_set1_epi32(127);
+    const __m256i other = _mm256_sub_epi32(whole, half);
+    f = _mm256_mul_ps(f, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(half, bias), 23)));
+    return _mm256_mul_ps(f, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(other, bias), 23)));
+  };
+  return {scaled(x.a, bound.a), scaled(x.b, bound.b)};
+}
+PREFGRAD_INLINE float combine(__m256 h) {
+  const __m128 q = _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+  const __m128 d = _mm_add_ps(q, _mm_movehl_ps(q, q));
+  return _mm_cvtss_f32(_mm_add_ss(d, _mm_movehdup_ps(d)));
+}
+PREFGRAD_INLINE float sum(f32x16 x) { return combine(_mm256_add_ps(x.a, x.b)); }
+PREFGRAD_INLINE float largest(f32x16 x) {
+  const __m256 h = _mm256_max_ps(x.a, x.b);
+  const __m128 q = _mm_max_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+  const __m128 d = _mm_max_ps(q, _mm_movehl_ps(q, q));
+  return _mm_cvtss_f32(_mm_max_ss(d, _mm_movehdup_ps(d)));
+}
+
+struct f64x8 {
+  __m256d a, b;
+  static PREFGRAD_INLINE f64x8 set(double x) { return {_mm256_set1_pd(x), _mm256_set1_pd(x)}; }
+  static PREFGRAD_INLINE f64x8 load(const double* p) { return {_mm256_loadu_pd(p), _mm256_loadu_pd(p + 4)}; }
+};
+PREFGRAD_INLINE void store(double* p, f64x8 x) {
+  _mm256_storeu_pd(p, x.a);
+  _mm256_storeu_pd(p + 4, x.b);
+}
+PREFGRAD_INLINE f64x8 widen(__m256 f) { return {_mm256_cvtps_pd(_mm256_castps256_ps128(f)), _mm256_cvtps_pd(_mm256_extractf128_ps(f, 1))}; }
+PREFGRAD_INLINE f64x8 low_f64(f32x16 x) { return widen(x.a); }
+PREFGRAD_INLINE f64x8 high_f64(f32x16 x) { return widen(x.b); }
+PREFGRAD_INLINE f32x16 narrow(f64x8 low, f64x8 high) {
+  return {_mm256_set_m128(_mm256_cvtpd_ps(low.b), _mm256_cvtpd_ps(low.a)), _mm256_set_m128(_mm256_cvtpd_ps(high.b), _mm256_cvtpd_ps(high.a))};
+}
+PREFGRAD_INLINE f64x8 operator+(f64x8 x, f64x8 y) { return {_mm256_add_pd(x.a, y.a), _mm256_add_pd(x.b, y.b)}; }
+PREFGRAD_INLINE f64x8 operator-(f64x8 x, f64x8 y) { return {_mm256_sub_pd(x.a, y.a), _mm256_sub_pd(x.b, y.b)}; }
+PREFGRAD_INLINE f64x8 operator*(f64x8 x, f64x8 y) { return {_mm256_mul_pd(x.a, y.a), _mm256_mul_pd(x.b, y.b)}; }
+PREFGRAD_INLINE f64x8 operator/(f64x8 x, f64x8 y) { return {_mm256_div_pd(x.a, y.a), _mm256_div_pd(x.b, y.b)}; }
+PREFGRAD_INLINE f64x8 fma(f64x8 x, f64x8 y, f64x8 z) { return {_mm256_fmadd_pd(x.a, y.a, z.a), _mm256_fmadd_pd(x.b, y.b, z.b)}; }
+PREFGRAD_INLINE f64x8 fnma(f64x8 x, f64x8 y, f64x8 z) { return {_mm256_fnmadd_pd(x.a, y.a, z.a), _mm256_fnmadd_pd(x.b, y.b, z.b)}; }
+PREFGRAD_INLINE f64x8 maximum(f64x8 x, f64x8 y) { return {_mm256_max_pd(x.a, y.a), _mm256_max_pd(x.b, y.b)}; }
+PREFGRAD_INLINE f64x8 minimum(f64x8 x, f64x8 y) { return {_mm256_min_pd(x.a, y.a), _mm256_min_pd(x.b, y.b)}; }
+PREFGRAD_INLINE f64x8 round_even(f64x8 x) {
+  return {_mm256_round_pd(x.a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC), _mm256_round_pd(x.b, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+}
+PREFGRAD_INLINE f64x8 absolute(f64x8 x) {
+  const __m256d sign = _mm256_set1_pd(-0.0);
+  return {_mm256_andnot_pd(sign, x.a), _mm256_andnot_pd(sign, x.b)};
+}
+PREFGRAD_INLINE m8 less(f64x8 x, f64x8 y) { return {_mm256_cmp_pd(x.a, y.a, _CMP_LT_OQ), _mm256_cmp_pd(x.b, y.b, _CMP_LT_OQ)}; }
+PREFGRAD_INLINE m8 less_equal(f64x8 x, f64x8 y) { return {_mm256_cmp_pd(x.a, y.a, _CMP_LE_OQ), _mm256_cmp_pd(x.b, y.b, _CMP_LE_OQ)}; }
+PREFGRAD_INLINE m8 equal(f64x8 x, f64x8 y) { return {_mm256_cmp_pd(x.a, y.a, _CMP_EQ_OQ), _mm256_cmp_pd(x.b, y.b, _CMP_EQ_OQ)}; }
+PREFGRAD_INLINE m8 is_nan(f64x8 x) { return {_mm256_cmp_pd(x.a, x.a, _CMP_UNORD_Q), _mm256_cmp_pd(x.b, x.b, _CMP_UNORD_Q)}; }
+PREFGRAD_INLINE f64x8 select(m8 m, f64x8 x, f64x8 y) { return {_mm256_blendv_pd(y.a, x.a, m.a), _mm256_blendv_pd(y.b, x.b, m.b)}; }
+PREFGRAD_INLINE f64x8 scale_by_power(f64x8 x, f64x8 n) {
+  const f64x8 bound = minimum(maximum(n, f64x8::set(-2044.0)), f64x8::set(2046.0));
+  const auto scaled = [](__m256d f, __m256d power) {
+    const __m128i whole = _mm256_cvtpd_epi32(power);
+    const __m128i half = _mm_srai_epi32(whole, 1);
+    const __m128i other = _mm_sub_epi32(whole, half);
+    const __m256i bias = _mm256_set1_epi64x(1023);
+    f = _mm256_mul_pd(f, _mm256_castsi256_pd(_mm256_slli_epi64(_mm256_add_epi64(_mm256_cvtepi32_epi64(half), bias), 52)));
+    return _mm256_mul_pd(f, _mm256_castsi256_pd(_mm256_slli_epi64(_mm256_add_epi64(_mm256_cvtepi32_epi64(other), bias), 52)));
+  };
+  return {scaled(x.a, bound.a), scaled(x.b, bound.b)};
+}
+// The biased exponent, read as an integer below 2^52 and turned into a double by the magic number 2^52.
+PREFGRAD_INLINE f64x8 exponent_of(f64x8 x) {
+  const auto exponent = [](__m256d f) {
+    const __m256i magic = _mm256_set1_epi64x(0x4330000000000000);
+    const __m256i biased = _mm256_srli_epi64(_mm256_castpd_si256(f), 52);
+    return _mm256_sub_pd(_mm256_castsi256_pd(_mm256_or_si256(biased, magic)), _mm256_set1_pd(4503599627370496.0 + 1023.0));
+  };
+  return {exponent(x.a), exponent(x.b)};
+}
+PREFGRAD_INLINE f64x8 mantissa_of(f64x8 x) {
+  const auto mantissa = [](__m256d f) {
+    const __m256d kept = _mm256_and_pd(f, _mm256_castsi256_pd(_mm256_set1_epi64x(0x000fffffffffffff)));
+    return _mm256_or_pd(kept, _mm256_set1_pd(1.0));
+  };
+  return {mantissa(x.a), mantissa(x.b)};
+}
+PREFGRAD_INLINE double sum(f64x8 x) {
+  const __m256d h = _mm256_add_pd(x.a, x.b);
+  const __m128d q = _mm_add_pd(_mm256_castpd256_pd128(h), _mm256_extractf128_pd(h, 1));
+  return _mm_cvtsd_f64(_mm_add_sd(q, _mm_unpackhi_pd(q, q)));
+}
+PREFGRAD_INLINE m8 low_half(m16 x) {
+  const __m256i i = _mm256_castps_si256(x.a);
+  return {_mm256_castsi256_pd(_mm256_cvtepi32_epi64(_mm256_castsi256_si128(i))), _mm256_castsi256_pd(_mm256_cvtepi32_epi64(_mm256_extracti128_si256(i, 1)))};
+}
+PREFGRAD_INLINE m8 high_half(m16 x) { return low_half({x.b, x.a}); }
+
+}  // namespace prefgrad::PREFGRAD_ISA

@@ -1,0 +1,62 @@
+/**
+ * The contract of a backend: memory, and running the passes of a call in order. A backend knows no op: everything it needs
+ * of one is in the {@link Launch}.
+ */
+import type { OpSpec, PassSpec } from './spec/schema.ts'
+
+/** A piece of a backend's memory. On cpu that is an ArrayBuffer of JavaScript's own. */
+export interface Storage {
+  readonly bytes: number
+  /** cpu only. */
+  readonly buffer?: ArrayBuffer
+}
+
+/** Where one tensor of a call lies; undefined: an optional input that was not given, an output that is not wanted. */
+export interface Slot {
+  storage: Storage
+  byteOffset: number
+  byteLength: number
+}
+
+/** One op call, ready to run: kernels, items, tensors, and the words of the argument struct. */
+export interface Launch {
+  op: string
+  spec: OpSpec
+  /** Element type that picks the kernels. */
+  dtype: string
+  passes: readonly { pass: PassSpec; items: number; work: number }[]
+  /** Inputs then outputs, in row order. */
+  slots: readonly (Slot | undefined)[]
+  /** present, dims, options, derived, accumulate: 8-byte words, little-endian. */
+  words: ArrayBuffer
+  wordCount: number
+  workspaceBytes: number
+}
+
+/** What a kernel found wrong: the place of the input in the row, and the flat index of the value. */
+export interface FaultRecord {
+  input: number
+  index: number
+}
+
+/** A launch that was bound to kernels and memory once, and can run many times. */
+export interface BoundLaunch {
+  /** Runs the passes; on cpu it computes before it returns, and says what it met. Throws for dead memory. */
+  run(): FaultRecord | undefined
+}
+
+export interface Backend {
+  readonly kind: 'cpu' | 'cuda' | 'webgpu'
+  /** What runs, for people: `cpu:avx512`. */
+  readonly name: string
+  /** Worker threads, for workspaces per thread; 1 where that means nothing. */
+  readonly threads: number
+  alloc(bytes: number): Storage
+  free(storage: Storage): void
+  write(storage: Storage, byteOffset: number, data: Uint8Array): void
+  /** Copies out; the one place that waits. */
+  read(storage: Storage, byteOffset: number, byteLength: number): Promise<ArrayBuffer>
+  readSync(storage: Storage, byteOffset: number, byteLength: number): ArrayBuffer
+  bind(launch: Launch): BoundLaunch
+  dispose(): void
+}

@@ -1,0 +1,2 @@
+#define PREFGRAD_ISA avx2
+#include "cpu_kernels.h"

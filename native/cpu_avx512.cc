@@ -1,0 +1,2 @@
+#define PREFGRAD_ISA avx512
+#include "cpu_kernels.h"

@@ -1,0 +1,2 @@
+#define PREFGRAD_ISA baseline
+#include "cpu_kernels.h"
