@@ -163,7 +163,7 @@ export const policy = {
         type: 'enum',
         values: ['unbiased', 'value'],
         default: 'unbiased',
-        doc: "'unbiased': gradient of the true reverse KL (k1: kl; k2, k3 and abs: kl + derivative); 'value': derivative of the estimate.",
+        doc: "'unbiased': the score-function gradient, -x for k1, k2 and k3 (the true reverse KL), |x| - sign x for abs; 'value': derivative of the estimate.",
       },
       clampInput: {
         type: 'number',

@@ -68,6 +68,15 @@ export const quotient = (sum: number, divisor: number): number => (divisor === 0
 
 export const weightOf = (inputs: Inputs, i: number): number => inputs.weight?.data[i] ?? 1
 
+export function total(terms: ArrayLike<number>): number {
+  let sum = 0
+  for (let i = 0; i < terms.length; i++) sum += terms[i]
+  return sum
+}
+
+/** What a sum's rounding is measured against: the sum of the sizes of its terms. */
+export const magnitude = (terms: ArrayLike<number>): number => total(Array.from(terms, Math.abs))
+
 /** Elements of a shape. */
 export const size = (shape: readonly number[]): number => shape.reduce((product, n) => product * n, 1)
 

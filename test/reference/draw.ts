@@ -98,10 +98,9 @@ export const leading = (lengths: readonly number[], T: number): Float64Array =>
 export const standard = (): Layout =>
   padded(4, 6, [0, 1, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1, 0, 0], ' with gaps')
 
-/** Small layouts: everything that a position can be in. */
+/** Small layouts beside the standard one. */
 export const smallLayouts = (random: RandomSource): Layout[] => [
   padded(3, 5),
-  standard(),
   padded(3, 4, new Float64Array(12), ' nothing valid'),
   padded(4, 1),
   padded(1, 1),

@@ -10,10 +10,12 @@ const FORMAT: Record<FloatType, { digits: number; least: number; most: number }>
   f16: { digits: 11, least: -14, most: 15 },
 }
 
-const exponent = (x: number): number => {
-  const e = Math.floor(Math.log2(x))
-  if (2 ** e > x) return e - 1
-  return 2 ** (e + 1) <= x ? e + 1 : e
+const bits = new DataView(new ArrayBuffer(8))
+
+/** e with 2^e <= x < 2^(e+1), read from the bits of a positive double. */
+function exponent(x: number): number {
+  bits.setFloat64(0, x)
+  return (bits.getUint16(0) >>> 4) - 1023
 }
 
 /** The distance between neighbouring numbers of an element type around `x`. */
@@ -26,6 +28,7 @@ export function ulp(x: number, dtype: FloatType = 'f32'): number {
 
 /** Rounds to the nearest number of an element type, ties to even; integers are left alone. */
 export function round(x: number, dtype: Dtype = 'f32'): number {
+  if (dtype === 'f32') return Math.fround(x)
   if (dtype === 'i32' || dtype === 'u8' || x === 0 || !Number.isFinite(x)) return x
   const quantum = ulp(x, dtype)
   const steps = x / quantum

@@ -13,6 +13,7 @@ import {
   randomLayout,
   seeded,
   smallLayouts,
+  standard,
 } from './draw.ts'
 import { F64_SUM, output } from './numbers.ts'
 import type { Inputs, Options, RandomSource, Reference, Sample, Values } from './types.ts'
@@ -64,7 +65,13 @@ function draw(random: RandomSource, layout: Layout, withReference: boolean): Inp
 
 function samples(): Sample[] {
   const random = seeded(3)
-  const layouts = [...smallLayouts(random), ...longLayouts(random), padded(3, 2048), packed([16, 15, 17, 0, 33])]
+  const layouts = [
+    standard(),
+    ...smallLayouts(random),
+    ...longLayouts(random),
+    padded(3, 2048),
+    packed([16, 15, 17, 0, 33]),
+  ]
   return layouts.flatMap((layout, k): Sample[] =>
     ['sum', 'mean'].map((reduce) => ({
       name: `${layout.name}, ${reduce}`,

@@ -61,7 +61,7 @@ function sample(name: string, inputs: Inputs, reduce: string): Sample {
 function samples(): Sample[] {
   const random = seeded(4)
   return [
-    ...[...smallLayouts(random), ...longLayouts(random)].flatMap((layout) =>
+    ...[standard(), ...smallLayouts(random), ...longLayouts(random)].flatMap((layout) =>
       ['sum', 'mean'].map((reduce) => sample(`${layout.name}, ${reduce}`, draw(random, layout, true), reduce)),
     ),
     sample('shape from valid alone', draw(random, standard(), false), 'mean'),

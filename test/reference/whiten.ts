@@ -41,7 +41,7 @@ function compute(inputs: Inputs, options: Options): Record<string, Values> {
 /** x - mean cancels for values far from 0: f64 leaves a share of the largest value, divided by the deviation. */
 function extra(inputs: Inputs, options: Options): Float64Array {
   const { mean, deviation, largest } = moments(inputs, options)
-  const size = slack(largest) / deviation + slack(options.shiftMean === false ? mean : 0)
+  const size = slack(largest) / deviation + slack(options.shiftMean === false ? Math.abs(mean) : 0)
   return fill(inputs.x.data.length, () => (Number.isFinite(size) ? size : 0))
 }
 

@@ -1,0 +1,202 @@
+/** ppoValueLoss: Schulman et al. 2017 (arXiv:1707.06347) eq. 9, clipped as in the OpenAI baselines. */
+import { aggregation, numerator, quotient, sequences, weightOf } from './common.ts'
+import {
+  chance,
+  f32,
+  fill,
+  flatLayouts,
+  type Layout,
+  longLayouts,
+  normals,
+  padded,
+  pick,
+  randomLayout,
+  randomReduction,
+  reductions,
+  seeded,
+  smallLayouts,
+  spell,
+  standard,
+  typed,
+} from './draw.ts'
+import { clamp, output, scaled, slack } from './numbers.ts'
+import type { Inputs, Options, RandomSource, Reference, Sample, Values } from './types.ts'
+
+interface Term {
+  value: number
+  /** d term / d value: none where the clipped error is larger; a tie is unclipped. */
+  slope: number
+  isClipped: boolean
+}
+
+/** scale * max((V - R)^2, (clip(V, old - c, old + c) - R)^2). */
+function termAt(inputs: Inputs, options: Options, i: number): Term {
+  const scale = Number(options.scale)
+  const error = inputs.value.data[i] - inputs.returns.data[i]
+  if (options.clip === undefined) return { value: scale * error ** 2, slope: 2 * scale * error, isClipped: false }
+  const old = inputs.oldValue.data[i]
+  const clip = Number(options.clip)
+  const clippedError = clamp(inputs.value.data[i], old - clip, old + clip) - inputs.returns.data[i]
+  const isClipped = clippedError ** 2 > error ** 2
+  return {
+    value: scale * Math.max(error ** 2, clippedError ** 2),
+    slope: isClipped ? 0 : 2 * scale * error,
+    isClipped,
+  }
+}
+
+/** n, mean and sum of squared deviations; taken relative to the first value, so that equal values have exactly 0. */
+function welford(x: readonly number[]): [number, number, number] {
+  if (x.length === 0) return [0, 0, 0]
+  const mean = x[0] + x.reduce((sum, v) => sum + (v - x[0]), 0) / x.length
+  return [x.length, mean, x.reduce((sum, v) => sum + (v - mean) ** 2, 0)]
+}
+
+function lossParts(inputs: Inputs, options: Options): { lossSum: number; loss: number } {
+  const all = sequences(inputs, 'value')
+  const how = aggregation(all, options)
+  const lossSum = numerator(all, how, (i) => scaled(weightOf(inputs, i), termAt(inputs, options, i).value))
+  return { lossSum, loss: quotient(lossSum, how.divisor) }
+}
+
+/** The errors whose variance is not explained, returns - value, and the returns, where they count. */
+function columns(inputs: Inputs): { errors: number[]; returns: number[] } {
+  const tokens = sequences(inputs, 'value').flatMap(({ valid }) => valid)
+  const returns = tokens.map((i) => inputs.returns.data[i])
+  return { errors: tokens.map((i) => inputs.returns.data[i] - inputs.value.data[i]), returns }
+}
+
+function compute(inputs: Inputs, options: Options): Record<string, Values> {
+  const all = sequences(inputs, 'value')
+  const how = aggregation(all, options)
+  const gradValue = new Float64Array(inputs.value.data.length)
+  let clipped = 0
+  for (const sequence of all) {
+    for (const i of sequence.valid) {
+      const { slope, isClipped } = termAt(inputs, options, i)
+      gradValue[i] = scaled(Number(options.gradScale) * how.coefficient(sequence) * weightOf(inputs, i), slope)
+      if (isClipped) clipped++
+    }
+  }
+  const { lossSum, loss } = lossParts(inputs, options)
+  const { errors, returns } = columns(inputs)
+  const stats = [lossSum, how.denominator, errors.length, clipped, ...welford(errors), ...welford(returns)]
+  return {
+    loss: output([loss], [1]),
+    gradValue: output(gradValue, inputs.value.shape),
+    stats: output(stats, [stats.length]),
+  }
+}
+
+/** A mean may be off by f64 rounding of the largest value; squared deviations by that squared, and by their own sum. */
+function momentSlack(x: readonly number[], m2: number): number[] {
+  const largest = slack(x.reduce((most, v) => Math.max(most, Math.abs(v)), 0))
+  return [0, largest, slack(m2) + x.length * largest ** 2]
+}
+
+/** Draws one value whose clip is clearly decided, away from both kinks. */
+function clearValue(random: RandomSource, old: number, target: number, clip: number): number {
+  const value = old + 0.5 * random.normal()
+  const far = Math.abs(value - old) - clip
+  const bound = clamp(value, old - clip, old + clip)
+  const isTie = far > 0 && Math.abs((value - target) ** 2 - (bound - target) ** 2) < 0.01
+  return Math.abs(far) < 0.01 || isTie ? clearValue(random, old, target, clip) : value
+}
+
+function draw(random: RandomSource, layout: Layout, options: Options, withWeight: boolean): Inputs {
+  const { N, shape } = layout
+  const old = normals(random, N)
+  const returns = normals(random, N, 1.5, 0.3)
+  const clip = Number(options.clip ?? Number.POSITIVE_INFINITY)
+  return {
+    value: f32(
+      fill(N, (i) => clearValue(random, old[i], returns[i], clip)),
+      shape,
+    ),
+    returns: f32(returns, shape),
+    ...layout.inputs,
+    ...(options.clip === undefined ? {} : { oldValue: f32(old, shape) }),
+    ...(withWeight
+      ? {
+          weight: f32(
+            fill(N, () => 2 * random.next()),
+            shape,
+          ),
+        }
+      : {}),
+  }
+}
+
+function sample(name: string, inputs: Inputs, options: Options): Sample {
+  const isLarge = inputs.value.data.length > 1000
+  const large = { skipGradients: 'large: the same formula is differentiated in the small samples' }
+  return { name: `${name}, ${spell(options)}`, inputs, options, ...(isLarge ? large : {}) }
+}
+
+const CLIPS: Options[] = [{}, { clip: 0.2 }, { clip: 0.5, scale: 1 }, { scale: 0.05 }]
+
+/** Values at exactly the clip's edge, and returns midway between a value and its clipped self. */
+const ties: Sample = {
+  name: 'ties at the edge of the clip',
+  inputs: { value: f32([1, 2, 2, 0]), oldValue: f32([0.5, 1, 1, 1]), returns: f32([3, 1.75, 1.8125, 0.25]) },
+  options: { clip: 0.5 },
+  skipGradients: 'ties are kinks',
+}
+
+function samples(): Sample[] {
+  const random = seeded(10)
+  const make = (layout: Layout, options: Options, withWeight: boolean): Sample =>
+    sample(layout.name, draw(random, layout, options, withWeight), options)
+  const constant = f32(new Float64Array(40).fill(0.1), [2, 20])
+  return [
+    ...CLIPS.flatMap((clips) =>
+      [false, true].map((isWeighted) => make(isWeighted ? padded(3, 7) : standard(), clips, isWeighted)),
+    ),
+    ...reductions().map((options, k) => make(standard(), { ...CLIPS[k % 4], ...options }, k % 2 === 0)),
+    ...smallLayouts(random).map((layout, k) => make(layout, { ...CLIPS[k % 4], ...reductions()[k % 6] }, k % 3 === 0)),
+    ...flatLayouts(random).map((layout, k) => make(layout, CLIPS[k % 4], k % 2 === 0)),
+    ...longLayouts(random).map((layout, k) => make(layout, { ...CLIPS[k % 3], ...reductions()[k % 4] }, k === 1)),
+    ties,
+    { name: 'oldValue without clip is not used', inputs: { ...ties.inputs, valid: typed('u8', [1, 0, 1, 1]) } },
+    { name: 'returns that do not vary', inputs: { value: f32(normals(random, 40), [2, 20]), returns: constant } },
+    {
+      name: 'values and returns of 1e4',
+      inputs: { value: f32(normals(random, 30, 1, 1e4)), returns: f32(normals(random, 30, 1, 1e4)) },
+    },
+    {
+      name: 'squares beyond f32',
+      inputs: { value: f32([1e30, 0]), returns: f32([0, 1]) },
+      skipGradients: 'an infinite loss',
+    },
+  ]
+}
+
+export const reference: Reference = {
+  samples,
+  random: (random) => {
+    const layout = randomLayout(random, true)
+    const options: Options = { ...randomReduction(random, layout), ...pick(random, CLIPS) }
+    return sample('random steps', draw(random, layout, options, chance(random, 0.4)), options)
+  },
+  compute,
+  tolerances: {
+    loss: {
+      ulp: 1,
+      reason: 'terms and sums in f64, rounded once; no term is negative',
+    },
+    gradValue: { ulp: 1, reason: 'one difference and one product in f64, rounded once' },
+    stats: {
+      ulp: 1,
+      reason: 'sums and moments in f64, rounded once',
+      extra: (inputs, _, { stats }) => {
+        const { errors, returns } = columns(inputs)
+        return [0, 0, 0, 0, ...momentSlack(errors, stats.data[6]), ...momentSlack(returns, stats.data[9])]
+      },
+    },
+  },
+  derivative: {
+    objective: (inputs, options) => Number(options.gradScale) * lossParts(inputs, options).loss,
+    gradients: { gradValue: 'value' },
+  },
+  masked: { by: 'valid', inputs: ['value', 'oldValue', 'returns', 'weight'], outputs: ['gradValue'] },
+}
