@@ -125,6 +125,8 @@ function samples(): Sample[] {
       ...(B > 500 ? large : {}),
     })),
     { name: 'ties', inputs: pairs([1, 1, 2], [1, 1, 1], { preference: f32([1, 0.5, 0.5]) }) },
+    // s(d) - p has lost its digits here; -p s(-d) + (1 - p) s(d) has them all.
+    { name: 'differences of 10 to 60', inputs: pairs([10, 20, 30, 35, 40, 60], [0, 0, 0, 0, 0, 0]) },
     {
       name: 'margins of 100 and 1e4',
       inputs: pairs([100, -100, 1e4, -1e4, 0], [0, 0, 0, 0, 1e4]),
