@@ -1,5 +1,5 @@
 /** What the references of the policy's ops share: repeatable data, sequences, and bounds on f32 sums. */
-import type { RandomSource, Values } from '../types.ts'
+import type { Dtype, RandomSource, Values } from '../types.ts'
 
 /** Unit roundoff of f32: one rounding errs by at most this share of its result. */
 export const UNIT = 2 ** -24
@@ -29,40 +29,47 @@ export const sizeOf = (shape: readonly number[]): number => shape.reduce((produc
 export const rowsOf = (values: Values): number => sizeOf(values.shape.slice(0, -1))
 export const lastOf = (values: Values): number => values.shape[values.shape.length - 1]
 
-export const f32 = (data: ArrayLike<number>, shape: readonly number[]): Values => ({
+/** Values that are typed arrays already: a call takes them as they are. */
+export interface Typed<A extends Float32Array | Int32Array | Uint8Array, D extends Dtype> extends Values {
+  data: A
+  dtype: D
+}
+
+export const f32 = (data: ArrayLike<number>, shape: readonly number[]): Typed<Float32Array, 'f32'> => ({
   data: Float32Array.from(data),
   shape,
+  dtype: 'f32',
 })
-export const i32 = (data: ArrayLike<number>, shape: readonly number[] = [data.length]): Values => ({
+export const i32 = (data: ArrayLike<number>, shape: readonly number[] = [data.length]): Typed<Int32Array, 'i32'> => ({
   data: Int32Array.from(data),
   shape,
   dtype: 'i32',
 })
-export const u8 = (data: ArrayLike<number>, shape: readonly number[] = [data.length]): Values => ({
+export const u8 = (data: ArrayLike<number>, shape: readonly number[] = [data.length]): Typed<Uint8Array, 'u8'> => ({
   data: Uint8Array.from(data),
   shape,
   dtype: 'u8',
 })
-/** f32 zeros, whose values nobody reads or that a reference adds to in float64. */
+/** Zeros that a reference adds to in float64. */
 export const zeros = (shape: readonly number[]): { data: Float64Array; shape: readonly number[] } => ({
   data: new Float64Array(sizeOf(shape)),
   shape,
 })
 
 /** Normal values, rounded to f32 so that derived inputs (`y`, `logSum`) belong to exactly these. */
-export const normals = (random: RandomSource, shape: readonly number[], scale = 1): Values =>
+export const normals = (random: RandomSource, shape: readonly number[], scale = 1) =>
   f32(
     Array.from({ length: sizeOf(shape) }, () => scale * random.normal()),
     shape,
   )
 /** Normal values whose sizes span `10^-decades` to `10^decades`. */
-export const spread = (random: RandomSource, shape: readonly number[], decades: number): Values =>
+export const spread = (random: RandomSource, shape: readonly number[], decades: number) =>
   f32(
     Array.from({ length: sizeOf(shape) }, () => random.normal() * 10 ** (decades * (2 * random.next() - 1))),
     shape,
   )
 /** Uniform i32 in `[low, high]`. */
-export const integers = (random: RandomSource, shape: readonly number[], low: number, high: number): Values =>
+export const integers = (random: RandomSource, shape: readonly number[], low: number, high: number) =>
   i32(
     Array.from({ length: sizeOf(shape) }, () => random.integer(low, high)),
     shape,
@@ -87,7 +94,7 @@ export function sequencesOf(tokens: Values, offsets?: Values): Sequence[] {
 }
 
 /** Running sums of lengths: `[2, 0, 3]` -> `[0, 2, 2, 5]`. */
-export const offsetsOf = (lengths: readonly number[]): Values => {
+export const offsetsOf = (lengths: readonly number[]) => {
   const offsets = [0]
   for (const length of lengths) offsets.push(offsets[offsets.length - 1] + length)
   return i32(offsets)

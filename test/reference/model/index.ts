@@ -19,6 +19,7 @@ import { reference as rotary } from './rotary.ts'
 import { reference as rotaryAttention } from './rotary_attention.ts'
 import { reference as rotaryAttentionBackward } from './rotary_attention_backward.ts'
 import { reference as sampleTokens } from './sample_tokens.ts'
+import { reference as scatterRows } from './scatter_rows.ts'
 import { reference as swiglu } from './swiglu.ts'
 import { reference as swigluBackward } from './swiglu_backward.ts'
 
@@ -41,6 +42,7 @@ export const modelReferences: Record<string, Reference> = {
   cast,
   gatherRows,
   gatherRowsBackward,
+  scatterRows,
   poolRows,
   poolRowsBackward,
   sampleTokens,
