@@ -31,7 +31,7 @@ const SPLIT_SALT = 773
  * The VADER lexicon (Hutto and Gilbert 2014) from the installed package: its purely alphabetic entries, each with the
  * ten ratings of its last column. Emoticons and entries of several words cannot occur in the demo's text.
  *
- * @throws PrefgradError `ERR_FILE` when the package is missing, `ERR_DATA` for a line without ten ratings from −4 to 4.
+ * @throws PrefgradError `ERR_FILE` when the package is missing, `ERR_DATA` for a word without its ten ratings.
  */
 export function loadLexicon(): Lexicon {
   const path = join(packageFolder(PACKAGE), 'vader_lexicon.txt')
@@ -71,8 +71,10 @@ export function splitLexicon(lexicon: Lexicon, { raw = false }: { raw?: boolean 
   }
 }
 
-const SUFFIX =
-  /(?:fully|fulness|lessness|iveness|ousness|ment|ness|less|ful|able|ible|ation|tion|sion|ity|ive|ous|dom|ship|ing|ies|ied|ier|iest|ily|est|ers|ed|er|es|al|ly|en|ty|s)$/
+const SUFFIXES =
+  'fully fulness lessness iveness ousness ment ness less ful able ible ation tion sion ity ive ous dom ship ' +
+  'ing ies ied ier iest ily est ers ed er es al ly en ty s'
+const SUFFIX = new RegExp(`(?:${SUFFIXES.replaceAll(' ', '|')})$`)
 
 /** Roots that change in the middle; only those that are common in the addresses. */
 const IRREGULAR: Readonly<Record<string, string>> = {

@@ -3,8 +3,9 @@
  * who judged single words for social media, felt about them. Found by ranking the lexicon by count × |mean rating| in
  * the 233 addresses and reading the neighbours of the first 300. The rule: out goes a word that in most or a large
  * part of its uses here belongs to a name, an office, law, accounts, a measure or grammar, and so says nothing of how
- * the sentence feels. Words that stay although they are common ("peace", "freedom", "help", "war", "crime") do carry feeling.
- * Counts are of all addresses unless they say otherwise. `npm run demo -- --goodhart` shows what happens without this list.
+ * the sentence feels. Words that stay although they are common ("peace", "freedom", "help", "war", "crime") do carry
+ * feeling. Counts are of all addresses unless they say otherwise. `npm run demo -- --goodhart` shows what happens
+ * without this list.
  */
 export const STOP_WORDS: Readonly<Record<string, string>> = {
   // Names and titles

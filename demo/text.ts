@@ -51,8 +51,8 @@ interface RawAddress {
 }
 
 /**
- * Every tenth address is held out (1794, 1804 … 2003, 2013) and every twentieth is for validation (1801, 1821 … 2000,
- * 2020), so that each period is in each split. Of the ten possible phases this one holds out six presidents after 1960
+ * Every tenth address is held out (1794, 1804 … 2003, 2013) and every twentieth is for validation (1801,
+ * 1821 … 2000, 2020), so that each period is in each split. Of the ten possible phases this one holds out six presidents after 1960
  * and next to none of the messages that repeat their neighbours: 0.5 % of its runs of twelve words occur elsewhere,
  * against 2.8 % at worst (1867 and 1868 share a ninth of theirs).
  */

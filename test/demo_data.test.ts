@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { cleanLexicon, familyOf, type Lexicon, lexiconDigest, loadLexicon, splitLexicon } from '../demo/lexicon.ts'
 import { wordPreference, wordsOf } from '../demo/preference.ts'
 import { extractPrompts, type PromptTokenizer, sentenceStarts } from '../demo/prompts.ts'
 import { STOP_WORDS } from '../demo/stop_words.ts'
-import { type Address, loadAddresses, normalizeText, splitOf, textDigest } from '../demo/text.ts'
+import { type Address, loadAddresses, normalizeText, packageFolder, splitOf, textDigest } from '../demo/text.ts'
 import { PrefgradError } from '../lib/errors.ts'
 
 const addresses = loadAddresses()
@@ -164,6 +166,29 @@ describe('lexicon', () => {
     assert.deepEqual([...flawed.gold.keys()], [...halves.gold.keys()])
     assert.equal(flawed.proxy.size, halves.proxy.size + Object.keys(STOP_WORDS).length)
     assert.ok(flawed.proxy.has('united'))
+  })
+
+  test('the README counts the words of the lexicon as they are', () => {
+    const readme = readFileSync(join(packageFolder('vader-sentiment'), '..', '..', 'demo', 'README.md'), 'utf8')
+    assert.ok(readme.includes(`${Object.keys(STOP_WORDS).length} words are removed`))
+    const counts = new Map<string, { all: number; modern: number }>()
+    for (const { text, year } of addresses) {
+      for (const word of wordsOf(text)) {
+        const { all, modern } = counts.get(word) ?? { all: 0, modern: 0 }
+        counts.set(word, { all: all + 1, modern: modern + (year > 1960 ? 1 : 0) })
+      }
+    }
+    for (const [name, lexicon] of Object.entries({
+      raw,
+      cleaned: cleanLexicon(raw),
+      'proxy half': halves.proxy,
+      'gold half': halves.gold,
+    })) {
+      const found = [...lexicon.keys()].flatMap((word) => counts.get(word) ?? [])
+      const sum = (key: 'all' | 'modern') => found.reduce((total, count) => total + count[key], 0)
+      const row = [found.length, sum('all'), sum('modern')].map((count) => count.toLocaleString('en-US'))
+      assert.ok(readme.includes(`| ${name} | ${row.join(' | ')} |`), `${name} | ${row.join(' | ')}`)
+    }
   })
 
   test('the salt splits what the addresses contain in half, as its comment says', () => {

@@ -196,7 +196,7 @@ describe('correlation and quantiles', () => {
   test('Spearman sees order only, and ties share their rank', () => {
     near(spearman([1, 2, 3], [1, 100, 1e6]), 1)
     near(spearman([1, 2, 3], [3, 2, 1]), -1)
-    // Ranks (0, 1.5, 1.5, 3) and (0, 1, 2, 3): Σ = 2.25 + 0.25·0 … = (−1.5)(−1.5) + 0·(−½) + 0·½ + 1.5·1.5 = 4.5
+    // Ranks (0, 1½, 1½, 3) and (0, 1, 2, 3), mean 1½: Σxy = 2¼ + 0 + 0 + 2¼, Σx² = 4½, Σy² = 2¼ + ¼ + ¼ + 2¼ = 5
     near(spearman([1, 5, 5, 9], [1, 2, 3, 4]), 4.5 / Math.sqrt(4.5 * 5))
   })
 

@@ -107,7 +107,7 @@ function totals(prompts: readonly PairCounts[]): PairCounts {
 
 /**
  * Percentile bootstrap (Efron 1979): draws as many clusters as there are, with replacement, `resamples` times, and
- * takes the (1 − level)/2 and (1 + level)/2 quantiles of the statistic. Resamples where it is not a number are left out.
+ * takes the (1 − level)/2 and (1 + level)/2 quantiles of the statistic; resamples where it is NaN are left out.
  *
  * @param clusters what is independent of each other, such as one entry a prompt.
  * @throws PrefgradError `ERR_ARGUMENT` without clusters, `ERR_OPTION` for a level outside (0, 1) or no resamples.
