@@ -1,0 +1,184 @@
+/**
+ * `npm run demo`: from human ratings of words to a policy trained toward them, and an honest look at what that did. See
+ * demo/README.md for the data and its limits.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { openDevice, PrefgradError } from '../lib/index.ts'
+import { evaluateReward } from '../lib/train/index.ts'
+import { renderReport } from '../lib/train/report.ts'
+import { calibration, wilsonInterval } from '../lib/train/statistics.ts'
+import { Console } from './console.ts'
+import { decidedPairs, labelPairs, turned } from './label.ts'
+import { evaluationRow, perplexity } from './measure.ts'
+import { reportData } from './report.ts'
+import { DPO, EVALUATION, FIRST_YEAR, POLICY_FOLDER, PREFERENCES } from './settings.ts'
+import { makeValidation, trainDpo, trainPpo, trainReward } from './train.ts'
+import { World } from './world.ts'
+
+const percent = (x: number): string => `${(100 * x).toFixed(1)} %`
+
+const main = async (): Promise<void> => {
+  const { values } = parseArgs({
+    options: {
+      device: { type: 'string', default: 'cpu' },
+      seed: { type: 'string', default: '7' },
+      out: { type: 'string', default: 'runs/demo' },
+      policy: { type: 'string', default: POLICY_FOLDER },
+      goodhart: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
+  })
+  if (values.help) {
+    console.log(
+      [
+        'npm run demo -- [options]',
+        '  --goodhart     the uncleaned lexicon and no KL leash: watch the proxy win and the language collapse',
+        '  --seed N       another run (default 7); the same seed and ISA give the same numbers',
+        '  --device NAME  cpu (default)',
+        '  --out DIR      where report.html and run.json go (default runs/demo)',
+        '  --policy DIR   another starting policy (made by npm run pretrain)',
+      ].join('\n'),
+    )
+    return
+  }
+  const seed = Number(values.seed)
+  if (!Number.isSafeInteger(seed) || seed < 0) {
+    throw new PrefgradError('ERR_USAGE', `--seed must be a whole number, and is '${values.seed}'.`, { op: 'demo' })
+  }
+  const goodhart = values.goodhart === true
+  const out = new Console()
+  const device = await openDevice(values.device as 'cpu')
+  const world = new World(device, values.policy, { raw: goodhart })
+  console.log(
+    `prefgrad demo on ${device.name}, ${device.backend.threads} threads, seed ${seed}${goodhart ? ', Goodhart' : ''}`,
+  )
+
+  const train = world.prompts({ split: 'train', count: PREFERENCES.prompts, seed, from: FIRST_YEAR })
+  const validation = await makeValidation(world, seed + 10)
+  const pairs = await out.stage('sample and label pairs', async (progress) => {
+    const samples = await world.sample(world.start, train, PREFERENCES.perPrompt, seed + 20, progress)
+    const labelled = labelPairs(train, samples, world.proxy)
+    const ties = labelled.filter((pair) => pair.preference === 0.5).length
+    return [labelled, `${labelled.length} pairs of ${train.length} prompts, ${percent(ties / labelled.length)} ties`]
+  })
+  const heldOutPairs = await (async () => {
+    const prompts = world.prompts({
+      split: 'validation',
+      count: PREFERENCES.heldOutPrompts,
+      seed: seed + 1,
+      from: FIRST_YEAR,
+    })
+    return labelPairs(prompts, await world.sample(world.start, prompts, PREFERENCES.perPrompt, seed + 21), world.proxy)
+  })()
+  const rewardModel = await out.stage('reward model', async (progress) => {
+    const { model, curve } = await trainReward(world, pairs, seed, progress)
+    const evaluation = evaluateReward(model, heldOutPairs)
+    const curveOf = calibration(evaluation.probability, evaluation.preference)
+    const accuracy = wilsonInterval(evaluation.accuracy * evaluation.decided, evaluation.decided)
+    return [
+      { model, curve, accuracy, calibration: curveOf },
+      `held-out accuracy ${percent(evaluation.accuracy)} of ${evaluation.decided} pairs, calibration error ${curveOf.expectedError.toFixed(3)}`,
+    ]
+  })
+  const ppo = await out.stage(goodhart ? 'PPO without a leash' : 'PPO', async (progress) => {
+    const trained = await trainPpo(world, rewardModel.model, train, validation, { seed, goodhart, progress })
+    const last = trained.checkpoints[trained.checkpoints.length - 1]
+    return [
+      trained,
+      `KL ${last.kl.toFixed(1)} nats, validation win rate ${percent(last.proxy ?? 0)}, checkpoint ${trained.chosenStep}`,
+    ]
+  })
+  const dpo = goodhart
+    ? undefined
+    : await out.stage('DPO', async (progress) => {
+        const chosen = decidedPairs(pairs, (PREFERENCES.perPrompt * (PREFERENCES.perPrompt - 1)) / 2, DPO.pairs).map(
+          turned,
+        )
+        const trained = await trainDpo(world, rewardModel.model, chosen, validation, { seed, progress })
+        const last = trained.checkpoints[trained.checkpoints.length - 1]
+        return [
+          trained,
+          `${chosen.length} pairs, KL ${last.kl.toFixed(1)} nats, validation win rate ${percent(last.proxy ?? 0)}, checkpoint ${trained.chosenStep}`,
+        ]
+      })
+
+  const evaluation = await out.stage('evaluation', async (progress) => {
+    const modern = world.prompts({ split: 'heldOut', count: EVALUATION.prompts, seed: seed + 2, from: FIRST_YEAR })
+    const old = world.prompts({
+      split: 'heldOut',
+      count: EVALUATION.oldPrompts,
+      seed: seed + 3,
+      to: EVALUATION.lastOldYear,
+    })
+    const policies = [
+      { name: 'start', policy: world.start },
+      { name: 'PPO', policy: ppo.policy },
+      ...(dpo === undefined ? [] : [{ name: 'DPO', policy: dpo.policy }]),
+    ]
+    const rows = []
+    const samples = new Map<string, Awaited<ReturnType<World['sample']>>>()
+    const total = 2 * (policies.length + 1)
+    for (const [slice, prompts] of [
+      [`${modern.length} held-out prompts after ${FIRST_YEAR - 1}`, modern],
+      [`${old.length} held-out prompts of the 19th century`, old],
+    ] as const) {
+      const baseline = await world.sample(world.start, prompts, EVALUATION.perPrompt, seed + 30)
+      for (const [i, { name, policy }] of policies.entries()) {
+        // The start's own row is A against A: other samples of the same policy.
+        const own = await world.sample(policy, prompts, EVALUATION.perPrompt, seed + 40 + i)
+        if (prompts === modern) samples.set(name, own)
+        rows.push(
+          evaluationRow(world, name === 'start' ? 'start (A/A)' : name, slice, policy, prompts, own, baseline, seed),
+        )
+        progress(rows.length, total)
+      }
+      if (prompts === modern) samples.set('baseline', baseline)
+    }
+    const before = perplexity(world, world.start, 'heldOut')
+    const perplexities = Object.fromEntries(
+      policies.map(({ name, policy }) => [name, perplexity(world, policy, 'heldOut')]),
+    )
+    return [{ rows, modern, samples, before, perplexities }, `${rows.length} rows`]
+  })
+
+  for (const row of evaluation.rows.slice(0, dpo === undefined ? 2 : 3)) {
+    const text = (rate: NonNullable<typeof row.proxy>): string =>
+      `${percent(rate.tiesHalf.value)} [${percent(rate.tiesHalf.low)}, ${percent(rate.tiesHalf.high)}]`
+    console.log(
+      `  ${row.policy.padEnd(12)} proxy ${text(row.proxy!)}  gold ${text(row.gold!)}  KL ${row.kl?.toFixed(1)}`,
+    )
+  }
+  for (const [name, value] of Object.entries(evaluation.perplexities)) {
+    console.log(
+      `  perplexity of ${name} on real text: ${value.toFixed(2)} (${value >= evaluation.before ? '+' : ''}${percent(value / evaluation.before - 1)})`,
+    )
+  }
+
+  const { data, card } = reportData({
+    world,
+    seed,
+    goodhart,
+    rewardModel,
+    ppo,
+    dpo,
+    evaluation,
+    phases: out.phases,
+    seconds: out.seconds,
+    pairs: pairs.length,
+  })
+  mkdirSync(values.out, { recursive: true })
+  const report = join(values.out, 'report.html')
+  writeFileSync(report, renderReport(data))
+  writeFileSync(join(values.out, 'run.json'), `${JSON.stringify(card, null, 2)}\n`)
+  console.log(`${out.seconds.toFixed(0)} s in all. Open ${report}`)
+}
+
+main().catch((error: unknown) => {
+  if (error instanceof PrefgradError || (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS')) {
+    console.error(`demo: ${(error as Error).message}`)
+    process.exit(1)
+  }
+  throw error
+})

@@ -1,0 +1,119 @@
+/** What every stage of the demo works with: the starting policy, its text, prompts, and the two judges. */
+import { createHash } from 'node:crypto'
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { EncodedExample, EncodedPrompt, EncodedSft } from '../lib/data/index.ts'
+import type { Device } from '../lib/device.ts'
+import { PrefgradError } from '../lib/errors.ts'
+import { Tokenizer, TransformerPolicy } from '../lib/model/index.ts'
+import { cleanLexicon, loadLexicon, splitLexicon } from './lexicon.ts'
+import { type WordPreference, wordPreference } from './preference.ts'
+import { extractPrompts, type Prompt, type PromptRequest } from './prompts.ts'
+import { COMPLETION_TOKENS, PRETRAIN, PROMPT_TOKENS } from './settings.ts'
+import { type Address, loadAddresses, type Split } from './text.ts'
+import { windows } from './windows.ts'
+
+/** One continuation of a prompt. */
+export interface Sample {
+  tokens: Int32Array
+  text: string
+  ended: boolean
+}
+
+export class World {
+  readonly device: Device
+  readonly tokenizer: Tokenizer
+  readonly start: TransformerPolicy
+  readonly addresses: readonly Address[]
+  /** Labels the training pairs. */
+  readonly proxy: WordPreference
+  /** Judges the result; training never sees it. */
+  readonly gold: WordPreference
+  readonly wordRatings: Readonly<Record<string, number>>
+  readonly #folder: string
+
+  constructor(device: Device, folder: string, options: { raw: boolean }) {
+    if (!existsSync(join(folder, 'model.safetensors'))) {
+      throw new PrefgradError('ERR_FILE', `there is no policy in ${folder}.`, {
+        arg: folder,
+        fix: 'Make it: npm run pretrain.',
+      })
+    }
+    this.device = device
+    this.#folder = folder
+    this.tokenizer = Tokenizer.load(join(folder, 'tokenizer.json'))
+    this.start = TransformerPolicy.load(device, folder)
+    this.addresses = loadAddresses()
+    const lexicon = loadLexicon()
+    const halves = splitLexicon(lexicon, { raw: options.raw })
+    this.proxy = wordPreference(halves.proxy)
+    this.gold = wordPreference(halves.gold)
+    const shown = options.raw ? lexicon : cleanLexicon(lexicon)
+    this.wordRatings = Object.fromEntries(
+      [...shown].map(([word, ratings]) => [word, ratings.reduce((a, b) => a + b, 0) / ratings.length]),
+    )
+  }
+
+  prompts(request: Omit<PromptRequest, 'tokens'>): Prompt[] {
+    return extractPrompts(this.addresses, this.tokenizer, { ...request, tokens: PROMPT_TOKENS })
+  }
+
+  /** Real text to imitate or to be surprised by. */
+  text(split: Split, from: number, window: number): EncodedSft[] {
+    const documents = this.addresses
+      .filter((address) => address.split === split && address.year >= from)
+      .map(({ text }) =>
+        Int32Array.from([this.tokenizer.endOfText, ...this.tokenizer.encode(text), this.tokenizer.endOfText]),
+      )
+    return windows(documents, window)
+  }
+
+  bytes(split: Split, from: number): number {
+    return this.addresses
+      .filter((address) => address.split === split && address.year >= from)
+      .reduce((n, { text }) => n + Buffer.byteLength(text), 0)
+  }
+
+  /** `perPrompt` continuations of each prompt, at temperature 1. */
+  async sample(
+    policy: TransformerPolicy,
+    prompts: readonly Prompt[],
+    perPrompt: number,
+    seed: number,
+    onProgress?: (done: number, total: number) => void,
+  ): Promise<Sample[][]> {
+    const repeated = prompts.flatMap((prompt) => Array.from({ length: perPrompt }, () => prompt.tokens))
+    const { endOfText } = this.tokenizer
+    const completions = await policy.generate(repeated, { maxTokens: COMPLETION_TOKENS, seed, endOfText, onProgress })
+    return prompts.map((_, p) =>
+      completions.slice(p * perPrompt, (p + 1) * perPrompt).map(({ tokens, ended }) => ({
+        tokens,
+        ended,
+        text: this.tokenizer.decode(ended ? tokens.subarray(0, -1) : tokens),
+      })),
+    )
+  }
+
+  /** Hashes of the committed files, for the run's card. */
+  digests(): Record<string, string> {
+    return Object.fromEntries(
+      ['model.safetensors', 'tokenizer.json'].map((name) => [
+        name,
+        createHash('sha256')
+          .update(readFileSync(join(this.#folder, name)))
+          .digest('hex'),
+      ]),
+    )
+  }
+}
+
+export const joined = (prompt: Prompt | EncodedPrompt, sample: Sample): EncodedExample => {
+  const tokens = new Int32Array(prompt.tokens.length + sample.tokens.length)
+  tokens.set(prompt.tokens)
+  tokens.set(sample.tokens, prompt.tokens.length)
+  return { tokens, promptLength: prompt.tokens.length }
+}
+
+export const encodedPrompt = (prompt: Prompt): EncodedPrompt => ({ tokens: prompt.tokens, prompt: prompt.text })
+
+export const PRETRAIN_WINDOW = PRETRAIN.window

@@ -1,0 +1,182 @@
+/** Reward modelling by Bradley-Terry: texts are scored once each, however many pairs they stand in. */
+import type { EncodedExample, EncodedPair } from '../data/index.ts'
+import { packSequences } from '../data/index.ts'
+import { bradleyTerryLoss, gatherRows, gatherRowsBackward, mergeStats, readStats } from '../index.ts'
+import type { RewardModel, ScoreBatch } from '../model/policy.ts'
+import type { StatsSlots } from '../stats.ts'
+import { type LoopOptions, optimize, type StepRecord } from './loop.ts'
+import { microBatches } from './rows.ts'
+
+export interface RewardOptions extends LoopOptions {
+  /** Weight of (chosen + rejected)^2. Default 0.01. */
+  centerCoefficient?: number
+  labelSmoothing?: number
+}
+
+/** All pairs of one prompt: K completions give K (K - 1) / 2 pairs but only K forward passes. */
+interface PromptGroup {
+  texts: EncodedExample[]
+  pairs: { chosen: number; rejected: number; preference: number; margin: number; weight: number }[]
+  tokens: number
+}
+
+/** Brings pairs of equal prompts together, in order of first appearance. */
+const groupByPrompt = (pairs: readonly EncodedPair[]): PromptGroup[] => {
+  const groups = new Map<string, PromptGroup & { index: Map<string, number> }>()
+  for (const pair of pairs) {
+    const key = pair.chosen.tokens.subarray(0, pair.chosen.promptLength).join()
+    let group = groups.get(key)
+    if (group === undefined) {
+      group = { texts: [], pairs: [], tokens: 0, index: new Map() }
+      groups.set(key, group)
+    }
+    const place = (text: EncodedExample): number => {
+      const id = text.tokens.join()
+      let at = group.index.get(id)
+      if (at === undefined) {
+        at = group.texts.push(text) - 1
+        group.index.set(id, at)
+        group.tokens += text.tokens.length
+      }
+      return at
+    }
+    const { preference, margin, weight } = pair
+    group.pairs.push({ chosen: place(pair.chosen), rejected: place(pair.rejected), preference, margin, weight })
+  }
+  return [...groups.values()].map(({ texts, pairs, tokens }) => ({ texts, pairs, tokens }))
+}
+
+const scoreBatch = (model: RewardModel, texts: readonly EncodedExample[]): ScoreBatch => {
+  const { tokens, offsets } = packSequences(texts)
+  // Only the response is pooled: the prompt is the same for both sides.
+  const valid = new Uint8Array(tokens.length)
+  texts.forEach(({ promptLength }, b) => {
+    valid.fill(1, Math.min(offsets[b] + promptLength, offsets[b + 1] - 1), offsets[b + 1])
+  })
+  const { device } = model
+  return { ids: device.tensor(tokens), offsets: device.tensor(offsets), valid: device.tensor(valid) }
+}
+
+interface PairIndex {
+  texts: EncodedExample[]
+  chosen: Int32Array
+  rejected: Int32Array
+  preference: Float32Array
+  margin: Float32Array
+  weight: Float32Array
+}
+
+const flatten = (groups: readonly PromptGroup[]): PairIndex => {
+  const texts: EncodedExample[] = []
+  const pairs: PromptGroup['pairs'] = []
+  for (const group of groups) {
+    const first = texts.length
+    texts.push(...group.texts)
+    for (const pair of group.pairs)
+      pairs.push({ ...pair, chosen: first + pair.chosen, rejected: first + pair.rejected })
+  }
+  return {
+    texts,
+    chosen: Int32Array.from(pairs, ({ chosen }) => chosen),
+    rejected: Int32Array.from(pairs, ({ rejected }) => rejected),
+    preference: Float32Array.from(pairs, ({ preference }) => preference),
+    margin: Float32Array.from(pairs, ({ margin }) => margin),
+    weight: Float32Array.from(pairs, ({ weight }) => weight),
+  }
+}
+
+/** Scores of texts, in their order. */
+export const score = (model: RewardModel, texts: readonly EncodedExample[], maxTokens = 32768): Float32Array => {
+  const scores = new Float32Array(texts.length)
+  let done = 0
+  for (const part of microBatches(texts, ({ tokens }) => tokens.length, maxTokens)) {
+    scores.set(model.forward(scoreBatch(model, part)).scores.data, done)
+    done += part.length
+  }
+  return scores
+}
+
+/** Trains a reward model on pairs; `batchSize` counts prompts. Records hold `loss`, `accuracy`, `margin`, `mean_reward`, ... */
+export const reward = (
+  model: RewardModel,
+  pairs: readonly EncodedPair[],
+  options: RewardOptions,
+): AsyncGenerator<StepRecord, void, void> => {
+  const { centerCoefficient = 0.01, labelSmoothing = 0, maxTokens = 16384 } = options
+  const step = (batch: readonly PromptGroup[]): Record<string, number> => {
+    const normalizer = batch.reduce((sum, group) => sum + group.pairs.length, 0)
+    const results: StatsSlots[] = []
+    let [lowest, highest] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]
+    for (const part of microBatches(batch, ({ tokens }) => tokens, maxTokens)) {
+      const { texts, chosen, rejected, preference, margin, weight } = flatten(part)
+      const { scores, context } = model.forward(scoreBatch(model, texts), true)
+      const column = scores.reshape([texts.length, 1])
+      const pick = (rows: Int32Array) => gatherRows({ x: column, rows }).y.reshape([rows.length])
+      const result = bradleyTerryLoss(
+        { chosen: pick(chosen), rejected: pick(rejected), preference, margin, weight },
+        { centerCoefficient, labelSmoothing, normalizer },
+      )
+      const spread = { count: texts.length }
+      const { gradX } = gatherRowsBackward(
+        { gradY: result.gradChosen.reshape([chosen.length, 1]), rows: chosen },
+        spread,
+      )
+      gatherRowsBackward(
+        { gradY: result.gradRejected.reshape([rejected.length, 1]), rows: rejected },
+        { ...spread, accumulate: true },
+        { out: { gradX } },
+      )
+      results.push(mergeStats(result))
+      for (const s of scores.data) {
+        lowest = Math.min(lowest, s)
+        highest = Math.max(highest, s)
+      }
+      model.backward(context, gradX.reshape([texts.length]))
+    }
+    const { loss, accuracy, margin, chosenMean, rejectedMean } = readStats(mergeStats(...results))
+    return {
+      loss,
+      accuracy,
+      margin,
+      mean_reward: (chosenMean + rejectedMean) / 2,
+      min_reward: lowest,
+      max_reward: highest,
+    }
+  }
+  return optimize('reward', model, groupByPrompt(pairs), { step, tokens: ({ tokens }) => tokens }, options)
+}
+
+/** How a reward model does on pairs that it did not see. */
+export interface RewardEvaluation {
+  loss: number
+  /** Share of pairs with a preference (not ½) whose order it gets right. */
+  accuracy: number
+  /** Pairs with a preference. */
+  decided: number
+  /** Probability that chosen wins, by the model, per pair: for calibration. */
+  probability: Float64Array
+  preference: Float64Array
+}
+
+export const evaluateReward = (model: RewardModel, pairs: readonly EncodedPair[]): RewardEvaluation => {
+  const { texts, chosen, rejected, preference, margin, weight } = flatten(groupByPrompt(pairs))
+  const scores = score(model, texts)
+  const pick = (rows: Int32Array) => Float32Array.from(rows, (row) => scores[row])
+  const result = bradleyTerryLoss({ chosen: pick(chosen), rejected: pick(rejected), preference, margin, weight })
+  let [right, decided] = [0, 0]
+  const probability = new Float64Array(chosen.length)
+  for (let i = 0; i < chosen.length; i++) {
+    const gap = scores[chosen[i]] - scores[rejected[i]]
+    probability[i] = 1 / (1 + Math.exp(-gap))
+    if (preference[i] === 0.5) continue
+    decided++
+    right += gap === 0 ? 0.5 : Number(gap > 0 === preference[i] > 0.5)
+  }
+  return {
+    loss: result.loss.item(),
+    accuracy: right / Math.max(1, decided),
+    decided,
+    probability,
+    preference: Float64Array.from(preference),
+  }
+}
