@@ -48,7 +48,7 @@ export const reference: Reference = {
   tolerances: {
     gradTable: {
       ulp: 0,
-      reason: 'one f32 addition per position that shares the row, in order',
+      reason: 'at most one f32 rounding per position that shares the row, in order',
       extra(inputs, options) {
         const V = Number(options.vocabularySize)
         const H = lastOf(inputs.gradY)

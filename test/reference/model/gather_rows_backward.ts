@@ -45,7 +45,7 @@ export const reference: Reference = {
   tolerances: {
     gradX: {
       ulp: 0,
-      reason: 'one f32 addition per use of the row, in order',
+      reason: 'at most one f32 rounding per use of the row, in order',
       extra(inputs, options) {
         const H = lastOf(inputs.gradY)
         return zeros([Number(options.count), H]).data.map((_, at) => {

@@ -96,7 +96,7 @@ export const reference: Reference = {
   tolerances: {
     y: {
       ulp: 0,
-      reason: 'one f32 addition per valid row and one quotient; a single row is a copy',
+      reason: 'at most one f32 rounding per valid row and one quotient; a single row is a copy',
       extra(inputs, options, { y }) {
         const H = lastOf(inputs.x)
         const all = sequencesOf(inputs.x, inputs.offsets)
