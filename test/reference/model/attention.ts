@@ -60,33 +60,52 @@ function spans({ query, key, offsets, keyLengths }: Inputs) {
   }))
 }
 
+/** A key of a sequence before any query looks at it. */
+interface StoredKey {
+  start: number
+  rotated: Float64Array
+  /** Sizes that the roundings of its rotation fall on; 0 where it came rotated. */
+  turning: Float64Array
+}
+
+/** The keys of one key head of a sequence; key j sits at position j. */
+function storedKeys({ key }: Inputs, options: Options, firstKey: number, count: number, keyHead: number): StoredKey[] {
+  const size = key.shape[key.shape.length - 1] / Number(options.keyValueHeads)
+  return Array.from({ length: count }, (_, j) => {
+    const start = ((firstKey + j) * Number(options.keyValueHeads) + keyHead) * size
+    const plain = part(key, start, size)
+    return options.keysRotated
+      ? { start, rotated: plain, turning: new Float64Array(size) }
+      : { start, rotated: rotate(plain, j, Number(options.base)), turning: pairSizes(plain) }
+  })
+}
+
 /** Causal attention: a query at position p sees the keys at positions 0 to p of its sequence. */
 export function* queries(inputs: Inputs, options: Options): Generator<Query> {
-  const { query, key } = inputs
+  const { query } = inputs
   const { heads, keyValueHeads, size, base, scale } = headsOf(query, options)
-  for (const span of spans(inputs)) {
-    for (let t = 0; t < span.length; t++) {
+  for (const { start: first, length, firstKey, keyCount } of spans(inputs)) {
+    const stored = Array.from({ length: keyValueHeads }, (_, keyHead) =>
+      storedKeys(inputs, options, firstKey, keyCount, keyHead),
+    )
+    for (let t = 0; t < length; t++) {
       for (let head = 0; head < heads; head++) {
-        const token = span.start + t
-        const position = span.keyCount - span.length + t
+        const token = first + t
+        const position = keyCount - length + t
         const start = (token * heads + head) * size
         const plain = part(query, start, size)
         const rotated = rotate(plain, position, base)
-        const keyHead = Math.floor(head / (heads / keyValueHeads))
-        const keys = Array.from({ length: position + 1 }, (_, j): Key => {
-          const keyStart = ((span.firstKey + j) * keyValueHeads + keyHead) * size
-          const plainKey = part(key, keyStart, size)
-          const rotatedKey = options.keysRotated ? plainKey : rotate(plainKey, j, base)
-          const keyError = options.keysRotated ? new Float64Array(size) : pairSizes(plainKey)
-          const queryError = pairSizes(plain)
+        const turning = pairSizes(plain)
+        const shared = stored[Math.floor(head / (heads / keyValueHeads))]
+        const keys = shared.slice(0, position + 1).map((key): Key => {
           let score = 0
           let bound = 0
           for (let i = 0; i < size; i++) {
-            score += scale * rotated[i] * rotatedKey[i]
-            const [q, k] = [Math.abs(rotated[i]), Math.abs(rotatedKey[i])]
-            bound += scale * ((size + 2) * q * k + 4 * queryError[i] * k + 4 * q * keyError[i])
+            score += scale * rotated[i] * key.rotated[i]
+            const [q, k] = [Math.abs(rotated[i]), Math.abs(key.rotated[i])]
+            bound += scale * ((size + 2) * q * k + 4 * turning[i] * k + 4 * q * key.turning[i])
           }
-          return { start: keyStart, rotated: rotatedKey, score, scoreBound: UNIT * bound }
+          return { start: key.start, rotated: key.rotated, score, scoreBound: UNIT * bound }
         })
         yield { token, head, position, start, rotated, keys }
       }
