@@ -22,7 +22,7 @@ test('equal scores cost log 2', () => {
 test('a difference of 100 the wrong way costs 100, of 1e4 costs 1e4', () => {
   assert.equal(bradleyTerryLoss({ chosen: f32(0), rejected: f32(100) }).loss.item(), 100)
   assert.equal(bradleyTerryLoss({ chosen: f32(0), rejected: f32(1e4) }).loss.item(), 1e4)
-  // The right way: log(1 + e^-100) = e^-100 is not even subnormal in f32's normal range; e^-30 is.
+  // The right way it costs e^-30, and the pull is as small: s(30) - 1 in f64 has three digits of it left.
   const { loss, gradChosen } = bradleyTerryLoss({ chosen: f32(30), rejected: f32(0) })
   near(loss.item(), Math.log1p(Math.exp(-30)))
   near(gradChosen.item(), -1 / (1 + Math.exp(30)))
@@ -98,10 +98,11 @@ test('L(c, r, m, p) = L(r, c, -m, 1 - p), and swapping flips the margin', () => 
     margin: margin.map((m) => -m),
     preference: preference.map((p) => 1 - p),
   })
-  // 1 - p is rounded to f32 where p is below 1/2, by at most 2^-25: that times |d| of about 30 a pair.
-  near(back.loss.item(), there.loss.item(), 64)
+  // 1 - p is rounded to f32 where p is below 1/2, by at most 2^-25: that times |d| < 32 in the loss, and beside the
+  // rounding of either gradient.
+  assert.ok(Math.abs(back.loss.item() - there.loss.item()) < 32 * 2 ** -25 + 2 ** -22)
   for (let b = 0; b < 500; b++) {
-    assert.ok(Math.abs(back.gradChosen.data[b] - there.gradRejected.data[b]) < 2 ** -24 / 500)
+    assert.ok(Math.abs(back.gradChosen.data[b] - there.gradRejected.data[b]) < 2 ** -22 / 500)
   }
   near(readStats(back).margin, -readStats(there).margin)
 })

@@ -3,23 +3,23 @@ import { test } from 'node:test'
 import { tokenRewards } from '../lib/index.ts'
 import { allNear, f32, i32, mask, near, normals, refusal, rows, sameBits, sum, u8 } from './worked.ts'
 
-// x = refLogprob - logprob = -1/2, 1, 0
+// x = refLogprob - logprob = -1/2, 1, 1/4
 const logprob = rows([-1, -2, -0.5])
-const refLogprob = rows([-1.5, -1, -0.5])
+const refLogprob = rows([-1.5, -1, -0.25])
 
 test('every token pays its KL estimate and the last one gets the score', () => {
-  // k1 = -x = 1/2, -1, 0; at 1/4 each: -1/8, 1/4, 0, and 2 at the end.
+  // k1 = -x = 1/2, -1, -1/4; at 1/4 each: -1/8, 1/4, 1/16, and 2 at the end.
   const { rewards, kl } = tokenRewards({ score: f32(2), logprob, refLogprob }, { klCoefficient: 0.25 })
-  sameBits(kl.data, [0.5, -1, 0])
-  sameBits(rewards.data, [-0.125, 0.25, 2])
+  sameBits(kl.data, [0.5, -1, -0.25])
+  sameBits(rewards.data, [-0.125, 0.25, 2.0625])
 })
 
 test('the estimators are those of Schulman 2020', () => {
   const kl = (klEstimator: 'k2' | 'k3' | 'abs') =>
     tokenRewards({ logprob, refLogprob }, { klCoefficient: 1, klEstimator }).kl.data
-  sameBits(kl('k2'), [0.125, 0.5, 0])
-  allNear(kl('k3'), [Math.exp(-0.5) + 0.5 - 1, Math.E - 1 - 1, 0])
-  sameBits(kl('abs'), [0.5, 1, 0])
+  sameBits(kl('k2'), [0.125, 0.5, 0.03125])
+  allNear(kl('k3'), [Math.exp(-0.5) + 0.5 - 1, Math.E - 1 - 1, Math.exp(0.25) - 0.25 - 1])
+  sameBits(kl('abs'), [0.5, 1, 0.25])
 })
 
 test('the score falls on the last valid token, the slot behind it, or the last column', () => {
@@ -56,7 +56,7 @@ test('tokens may have scores of their own', () => {
     { tokenScore: rows([1, 2, 4]), logprob, refLogprob, valid: mask([1, 0, 1]) },
     { klCoefficient: 0.25 },
   )
-  sameBits(rewards.data, [1 - 0.125, 0, 4])
+  sameBits(rewards.data, [1 - 0.125, 0, 4 + 0.0625])
 })
 
 test('the rewards of a sequence add up to score minus klCoefficient times its KL', () => {
