@@ -4,7 +4,7 @@ import { reference as gradNorm } from './grad_norm.ts'
 import { output, round, ulp } from './numbers.ts'
 import type { Inputs, Options, RandomSource, Reference, Sample, Tolerance, Values } from './types.ts'
 
-/** Per element: its weight decay, or undefined where no segment holds it (padding, which is left alone and not read). */
+/** Per element: its weight decay; undefined where no segment holds it (padding, left alone and not read). */
 function decays(inputs: Inputs, options: Options): (number | undefined)[] {
   const P = inputs.param.data.length
   const common = Number(options.weightDecay)

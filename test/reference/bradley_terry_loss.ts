@@ -1,4 +1,4 @@
-/** bradleyTerryLoss: Bradley & Terry 1952; Ouyang et al. 2022 (arXiv:2203.02155) eq. 1; margin of arXiv:2307.09288 eq. 2. */
+/** bradleyTerryLoss: Bradley & Terry 1952; arXiv:2203.02155 eq. 1; the margin is that of arXiv:2307.09288 eq. 2. */
 import { magnitude, quotient, total } from './common.ts'
 import { chance, f32, fill, normals, seeded, spell } from './draw.ts'
 import { output, scaled, sigmoid, slack, softplus } from './numbers.ts'
@@ -32,7 +32,7 @@ function pairAt(inputs: Inputs, options: Options, b: number): Pair {
   }
 }
 
-/** Right when the scores point where the preference points (smoothing keeps its side); a tie in either is half right. */
+/** Right when scores and preference point the same way (smoothing keeps its side); a tie in either is half right. */
 function accuracy(inputs: Inputs, b: number): number {
   const scores = Math.sign(inputs.chosen.data[b] - inputs.rejected.data[b])
   const labels = Math.sign((inputs.preference?.data[b] ?? 1) - 0.5)

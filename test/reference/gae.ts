@@ -55,7 +55,7 @@ function stepAt(inputs: Inputs, order: readonly number[], k: number, b: number):
   return { reward: read('rewards'), value: read('values'), next, continues: !terminated && !truncated && !isLast }
 }
 
-/** A_t = r_t + gamma V'_t - V_t + gamma lambda A_{t+1}, from the end; `measure` replaces every term, to add up sizes. */
+/** A_t = r_t + gamma V'_t - V_t + gamma lambda A_{t+1}, from the end; `measure` turns terms into their sizes. */
 function recursion(
   inputs: Inputs,
   options: Options,

@@ -1,4 +1,4 @@
-/** Scalars that several references need: rounding to an element type, units in the last place, stable elementary functions. */
+/** Scalars that references share: rounding to an element type, units in the last place, stable functions. */
 import type { Dtype, Values } from './types.ts'
 
 type FloatType = 'f32' | 'bf16' | 'f16'

@@ -1,4 +1,4 @@
-/** ppoPolicyLoss: Schulman et al. 2017 (arXiv:1707.06347) eq. 7, dual clip of Ye et al. 2020 (arXiv:1912.09729) eq. 5. */
+/** ppoPolicyLoss: Schulman et al. 2017 (arXiv:1707.06347) eq. 7; dual clip of arXiv:1912.09729 eq. 5. */
 import { aggregation, numerator, quotient, type Sequence, sequences, weightOf } from './common.ts'
 import {
   chance,

@@ -27,7 +27,7 @@ function compute(inputs: Inputs, options: Options): Record<string, Values> {
   return { gradLogprob: output(gradLogprob, inputs[like].shape) }
 }
 
-/** Sum over sequences of gradient times sequence log-probability, as a function of the token log-probabilities `like`. */
+/** Sum over sequences of gradient times sequence log-probability, with `like` as the token log-probabilities. */
 function objective(inputs: Inputs, options: Options): number {
   let sum = 0
   sequences(inputs, 'like').forEach(({ valid }, b) => {

@@ -75,7 +75,7 @@ function compute(inputs: Inputs, options: Options): Record<string, Values> {
 const isPlain = (options: Options): boolean =>
   options.logitScale === 1 && options.temperature === 1 && options.softcap === 0
 
-/** What f32 arithmetic may do to a transformed logit: one or two products, and a tanh of f32 quality under a softcap. */
+/** What f32 may do to a transformed logit: one or two products, and under a softcap a tanh of f32 quality. */
 export function transformError(x: number, options: Options): number {
   if (isPlain(options) || !Number.isFinite(x)) return 0
   return (options.softcap === 0 ? 2 : 6) * ulp(x)
@@ -133,7 +133,7 @@ const tolerances: Record<string, Tolerance> = {
   entropy: {
     ulp: 4,
     reason:
-      'p and max - x of f32 quality in sums without cancellation; dH/dx_j = -p_j (log p_j + H) weights the rounding of max - x',
+      'p and max - x of f32 quality, no cancellation; dH/dx_j = -p_j (log p_j + H) weights the rounding of max - x',
     extra: perRow((_, options) => (row) => {
       const H = entropyOf(row)
       return blur(row, options, (p) => 1 + Math.abs(Math.log(p) + H) + Math.abs(Math.log(p)))

@@ -194,8 +194,7 @@ export const reference: Reference = {
   tolerances: {
     gradLogits: {
       ulp: 1,
-      reason:
-        'one rounding to the element type; the rest is what f32 does to log p, to exp and to the products, entry by entry',
+      reason: 'one rounding to the element type; per entry, what f32 does to log p, to exp and to the products',
       extra,
     },
   },
