@@ -6,8 +6,8 @@ import { allNear, f32, near, normals, refusal, sameBits, sum } from './worked.ts
 type Options = NonNullable<Parameters<typeof dpoLoss>[1]>
 
 /**
- * One pair with log-ratios c = 2 (chosen: -3 against -5) and q = -1 (rejected: -7 against -6), at beta 1/2: rewards 1 and
- * -1/2, D = 3, beta D = 3/2. s(3/2) = 0.8175744762, s(1) = 0.7310585786, s(-1/2) = 0.3775406688.
+ * One pair with log-ratios c = 2 (chosen: -3 against -5) and q = -1 (rejected: -7 against -6), at beta 1/2:
+ * rewards 1 and -1/2, D = 3, beta D = 3/2. s(3/2) = 0.8175744762, s(1) = 0.7310585786, s(-1/2) = 0.3775406688.
  */
 const pair = { policyChosen: f32(-3), policyRejected: f32(-7), refChosen: f32(-5), refRejected: f32(-6) }
 
@@ -49,7 +49,7 @@ const worked: { options: Options; loss: number; byChosen: number; byRejected: nu
   },
   {
     options: { kind: 'exo-pair', labelSmoothing: 0.1 },
-    why: '0.8175744762 (-0.2014132780 - log 0.9) + 0.1824255238 (-1.7014132780 - log 0.1); beta 0.1491464521 (3/2 - log 9)',
+    why: "0.8175744762 (-0.2014132780 - log 0.9) + 0.1824255238 (-1.7014132780 - log 0.1); beta s'(3/2) (3/2 - log 9)",
     loss: 0.0311387964,
     byChosen: -0.051994286,
     byRejected: 0.051994286,

@@ -24,8 +24,8 @@ test('the log-ratio adds up differences', () => {
 })
 
 test('a long pair keeps the sign of its log-ratio', () => {
-  // Each token is 2^-21 likelier under the policy, one unit in the last place of -7.25: 4096 * 2^-21 = 2^-9. That is one
-  // unit in the last place of either sum, about -29696.
+  // Each token is 2^-21 likelier under the policy, one unit in the last place of -7.25: 4096 * 2^-21 = 2^-9.
+  // That is one unit in the last place of either sum, about -29696.
   const T = 4096
   const refLogprob = { data: new Float32Array(T).fill(-7.25), shape: [1, T] }
   const logprob = { data: new Float32Array(T).fill(-7.25 + 2 ** -21), shape: [1, T] }

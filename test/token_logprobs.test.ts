@@ -30,7 +30,8 @@ test('scale comes first, then softcap, then temperature', () => {
 })
 
 test('p -> 1 keeps its digits among 131072 tokens', () => {
-  // The others are 131071 zeros below a logit of 40: log p = -log1p(131071 e^-40) = -5.57e-13, which 1 + rest cannot hold.
+  // The others are 131071 zeros below a logit of 40: log p = -log1p(131071 e^-40) = -5.57e-13,
+  // which 1 + rest cannot hold.
   const logits = { data: new Float32Array(131072), shape: [1, 131072] }
   logits.data[4711] = 40
   const { logprob } = tokenLogprobs({ logits, tokens: i32(4711) })
