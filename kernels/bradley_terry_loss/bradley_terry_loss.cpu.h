@@ -32,7 +32,8 @@ inline void bradley_terry_loss_terms(const BradleyTerryLoss& a, int64_t begin, i
       const f64x8 first = select(equal(p, zero), zero, p * log_sigmoid(d));
       const f64x8 second = select(equal(p, one), zero, (one - p) * log_sigmoid(zero - d));
       const f64x8 term = w * (center * total * total - first - second);
-      const f64x8 pull = sigmoid(d) - p, hold = f64x8::set(2.0) * center * total;
+      // sigmoid(d) - p, without cancellation where both are near 1.
+      const f64x8 pull = (one - p) * sigmoid(d) - p * sigmoid(zero - d), hold = f64x8::set(2.0) * center * total;
       store_pairs(a.grad_chosen, i, n, w * scale * (pull + hold), (a.accumulate & 2) != 0);
       store_pairs(a.grad_rejected, i, n, w * scale * (hold - pull), (a.accumulate & 4) != 0);
       const m8 undecided = equal(gap, zero) | equal(p, half);

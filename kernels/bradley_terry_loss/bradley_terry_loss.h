@@ -3,7 +3,7 @@
 //   p = (1 - e) preference + e (1 - preference)          e = label_smoothing, preference 1 when absent
 //   l = -p log s(d) - (1 - p) log s(-d) + k (chosen + rejected)^2          s = sigmoid, k = center_coefficient
 //   loss = sum w l / D,  D = normalizer or B
-//   dl/dchosen = s(d) - p + 2 k (chosen + rejected),  dl/drejected = -(s(d) - p) + 2 k (chosen + rejected)
+//   dl/dchosen = g + 2 k (chosen + rejected),  dl/drejected = -g + 2 k (chosen + rejected),  g = (1 - p) s(d) - p s(-d) = s(d) - p
 // Bytes: reads 4 B per input and pair, writes 8 B; all arithmetic in f64, rounded once.
 // Passes: terms (one item per 1024 pairs) leaves 8 partial sums per item in the workspace; finish adds them up in order.
 #pragma once
