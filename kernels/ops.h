@@ -3,11 +3,61 @@
 #pragma once
 
 #if defined(PREFGRAD_CPU)
+#include "sequence_logprobs/sequence_logprobs.cpu.h"
+#include "token_rewards/token_rewards.cpu.h"
+#include "whiten/whiten.cpu.h"
+#include "ppo_policy_loss/ppo_policy_loss.cpu.h"
+#include "kl_penalty/kl_penalty.cpu.h"
+#include "ppo_value_loss/ppo_value_loss.cpu.h"
 #include "bradley_terry_loss/bradley_terry_loss.cpu.h"
+#include "dpo_loss/dpo_loss.cpu.h"
+#include "embedding/embedding.cpu.h"
+#include "add/add.cpu.h"
+#include "axpy/axpy.cpu.h"
+#include "fill/fill.cpu.h"
+#include "copy/copy.cpu.h"
+#include "cast/cast.cpu.h"
+#include "gather_rows/gather_rows.cpu.h"
+#include "pool_rows/pool_rows.cpu.h"
 #endif
 
 // clang-format off
 #define PREFGRAD_PASSES(PASS)                                                                       \
-  PASS("bradleyTerryLoss", "terms", "f32", BradleyTerryLoss, bradley_terry_loss_terms)                \
-  PASS("bradleyTerryLoss", "finish", "f32", BradleyTerryLoss, bradley_terry_loss_finish)
+  PASS("sequenceLogprobs", "forward", "f32", SequenceLogprobs, sequence_logprobs_forward)           \
+  PASS("sequenceLogprobsBackward", "forward", "f32", SequenceLogprobsBackward, sequence_logprobs_backward)\
+  PASS("tokenRewards", "forward", "f32", TokenRewards, token_rewards_forward)                       \
+  PASS("whiten", "moments", "f32", Whiten, whiten_moments)                                          \
+  PASS("whiten", "combine", "f32", Whiten, whiten_combine)                                          \
+  PASS("whiten", "forward", "f32", Whiten, whiten_forward)                                          \
+  PASS("ppoPolicyLoss", "prepare", "f32", PpoPolicyLoss, ppo_policy_loss_prepare)                   \
+  PASS("ppoPolicyLoss", "coefficients", "f32", PpoPolicyLoss, ppo_policy_loss_coefficients)         \
+  PASS("ppoPolicyLoss", "terms", "f32", PpoPolicyLoss, ppo_policy_loss_terms)                       \
+  PASS("ppoPolicyLoss", "finish", "f32", PpoPolicyLoss, ppo_policy_loss_finish)                     \
+  PASS("klPenalty", "prepare", "f32", KlPenalty, kl_penalty_prepare)                                \
+  PASS("klPenalty", "coefficients", "f32", KlPenalty, kl_penalty_coefficients)                      \
+  PASS("klPenalty", "terms", "f32", KlPenalty, kl_penalty_terms)                                    \
+  PASS("klPenalty", "finish", "f32", KlPenalty, kl_penalty_finish)                                  \
+  PASS("ppoValueLoss", "prepare", "f32", PpoValueLoss, ppo_value_loss_prepare)                      \
+  PASS("ppoValueLoss", "coefficients", "f32", PpoValueLoss, ppo_value_loss_coefficients)            \
+  PASS("ppoValueLoss", "terms", "f32", PpoValueLoss, ppo_value_loss_terms)                          \
+  PASS("ppoValueLoss", "finish", "f32", PpoValueLoss, ppo_value_loss_finish)                        \
+  PASS("bradleyTerryLoss", "terms", "f32", BradleyTerryLoss, bradley_terry_loss_terms)              \
+  PASS("bradleyTerryLoss", "finish", "f32", BradleyTerryLoss, bradley_terry_loss_finish)            \
+  PASS("dpoLoss", "terms", "f32", DpoLoss, dpo_loss_terms)                                          \
+  PASS("dpoLoss", "finish", "f32", DpoLoss, dpo_loss_finish)                                        \
+  PASS("embedding", "forward", "f32", Embedding, embedding_forward)                                 \
+  PASS("embeddingBackward", "sort", "f32", EmbeddingBackward, embedding_backward_sort)              \
+  PASS("embeddingBackward", "forward", "f32", EmbeddingBackward, embedding_backward_add)        \
+  PASS("add", "forward", "f32", Add, add_forward)                                                   \
+  PASS("axpy", "forward", "f32", Axpy, axpy_forward)                                                \
+  PASS("fill", "forward", "f32", Fill, fill_forward)                                                \
+  PASS("copy", "forward", "f32", Copy, copy_forward)                                                \
+  PASS("cast", "forward", "f32", Cast, cast_forward<CastF32>)                                       \
+  PASS("cast", "forward", "bf16", Cast, cast_forward<CastBf16>)                                     \
+  PASS("cast", "forward", "f16", Cast, cast_forward<CastF16>)                                       \
+  PASS("gatherRows", "forward", "f32", GatherRows, gather_rows_forward)                             \
+  PASS("gatherRowsBackward", "sort", "f32", GatherRowsBackward, gather_rows_backward_sort)          \
+  PASS("gatherRowsBackward", "forward", "f32", GatherRowsBackward, gather_rows_backward_add)    \
+  PASS("poolRows", "forward", "f32", PoolRows, pool_rows_forward)                                   \
+  PASS("poolRowsBackward", "forward", "f32", PoolRowsBackward, pool_rows_backward)
 // clang-format on

@@ -17,6 +17,8 @@
 #endif
 
 #define PREFGRAD_INLINE inline __attribute__((always_inline))
+// After the parameters of a lambda: sums that it captures then stay in registers.
+#define PREFGRAD_BODY __attribute__((always_inline))
 
 #if defined(__AVX512F__)
 #include "simd_avx512.h"

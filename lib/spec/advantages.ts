@@ -1,8 +1,6 @@
 /** From scores to advantages: token rewards, generalized advantage estimation, whitening. */
-import { offsets, TOKEN_CHUNK, valid } from './common.ts'
-import { blocks, type CallShape, type OpSpec } from './schema.ts'
-
-const perSequence = (call: CallShape): number => call.dims.N / Math.max(1, call.dims.B)
+import { offsets, sequenceItems, TOKEN_CHUNK, tokensPerSequence, valid } from './common.ts'
+import { blocks, type OpSpec } from './schema.ts'
 
 export const advantages = {
   tokenRewards: {
@@ -70,7 +68,7 @@ export const advantages = {
             code: 'ERR_ARGUMENT',
           }
         : undefined,
-    passes: [{ name: 'forward', grid: (call) => call.dims.B, work: (call) => 8 * perSequence(call) }],
+    passes: [{ name: 'forward', grid: sequenceItems, work: (call) => 4 * tokensPerSequence(call) }],
     traffic: (call) => call.dims.N * 16,
   },
   gae: {
@@ -127,7 +125,7 @@ export const advantages = {
     // One f64 affine map (decay, sum) per chunk and per lambda, for rows that are split.
     workspace: (call) =>
       8 * 8 * Math.max(1, call.has('offsets') ? call.dims.B : call.dims.B * blocks(call.dims.T, TOKEN_CHUNK)),
-    passes: [{ name: 'forward', grid: (call) => call.dims.B, work: (call) => 8 * perSequence(call) }],
+    passes: [{ name: 'forward', grid: (call) => call.dims.B, work: (call) => 8 * tokensPerSequence(call) }],
     traffic: (call) =>
       call.dims.N *
       (16 + (call.has('terminated') ? 1 : 0) + (call.has('truncated') ? 1 : 0) + (call.has('valid') ? 1 : 0)),

@@ -63,24 +63,33 @@ export const sequenceChunks = (call: CallShape): number => {
   return call.has('offsets') ? B : B * blocks(T, TOKEN_CHUNK)
 }
 
-const tokensPerChunk = (call: CallShape): number => {
-  const { B, N, T } = call.dims
-  return call.has('offsets') ? N / Math.max(1, B) : Math.min(T, TOKEN_CHUNK)
-}
+/** Tokens of an average sequence. */
+export const tokensPerSequence = (call: CallShape): number => call.dims.N / Math.max(1, call.dims.B)
+
+const tokensPerChunk = (call: CallShape): number =>
+  call.has('offsets') ? tokensPerSequence(call) : Math.min(call.dims.T, TOKEN_CHUNK)
+
+/** One item per sequence; offsets of no sequence at all still have to be looked at. */
+export const sequenceItems = (call: CallShape): number => Math.max(call.dims.B, call.has('offsets') ? 1 : 0)
 
 /**
- * The passes of a token loss. `prepare` counts valid tokens (and whatever a term needs to know of its whole sequence),
- * `terms` writes gradients and partial sums, `finish` adds the partial sums up in sequence order.
+ * The passes of a token loss. `prepare` counts the valid tokens of each sequence (and adds up whatever a term needs to know
+ * of its whole sequence), `coefficients` turns the counts into denominators, `terms` writes gradients and partial sums,
+ * `finish` adds the partial sums up in sequence order.
  */
 export const tokenLossPasses = [
-  { name: 'prepare', grid: (call) => call.dims.B, work: (call) => call.dims.N / Math.max(1, call.dims.B) },
+  {
+    name: 'prepare',
+    grid: (call) => call.dims.B,
+    work: (call) => (call.options.ratioLevel === 'sequence' ? 2 : 1 / 16) * tokensPerSequence(call),
+  },
+  { name: 'coefficients', grid: () => 1, work: (call) => call.dims.B },
   { name: 'terms', grid: sequenceChunks, work: (call) => 8 * tokensPerChunk(call) },
   { name: 'finish', grid: () => 1, work: (call) => sequenceChunks(call) },
 ] as const satisfies readonly PassSpec[]
 
-/** f64 words that `prepare` keeps per sequence and that `terms` keeps per chunk; room for both, and one header. */
-export const tokenLossWorkspace = (call: CallShape): number =>
-  8 * (16 + 8 * call.dims.B + 16 * Math.max(1, sequenceChunks(call)))
+/** f64 words: one header, 4 per sequence (from `prepare`), 16 per item of `terms`. kernels/common/token_loss.h has the same. */
+export const tokenLossWorkspace = (call: CallShape): number => 8 * (8 + 4 * call.dims.B + 16 * sequenceChunks(call))
 
 /** Sequence aggregates need to know where sequences end. */
 export const needsSequences = (call: CallShape): Problem | undefined =>

@@ -1,5 +1,5 @@
 /** Log-probabilities: from logits to what every loss below is made of. */
-import { idFault, offsets, valid } from './common.ts'
+import { idFault, offsets, sequenceItems, tokensPerSequence, valid } from './common.ts'
 import type { CallShape, OpSpec, OptionSpec } from './schema.ts'
 
 const LOGIT_DTYPES = ['f32', 'bf16', 'f16'] as const
@@ -107,9 +107,7 @@ export const logprobs = {
         doc: 'Sum, or mean over valid tokens (0 where there are none).',
       },
     },
-    passes: [
-      { name: 'forward', grid: (call) => call.dims.B, work: (call) => (2 * call.dims.N) / Math.max(1, call.dims.B) },
-    ],
+    passes: [{ name: 'forward', grid: sequenceItems, work: tokensPerSequence }],
     traffic: (call) => call.dims.N * 4 * (call.has('refLogprob') ? 2 : 1),
   },
   sequenceLogprobsBackward: {
@@ -139,9 +137,7 @@ export const logprobs = {
             fix: 'Give like: the log-probabilities of the forward call.',
             code: 'ERR_ARGUMENT',
           },
-    passes: [
-      { name: 'forward', grid: (call) => call.dims.B, work: (call) => (2 * call.dims.N) / Math.max(1, call.dims.B) },
-    ],
+    passes: [{ name: 'forward', grid: sequenceItems, work: tokensPerSequence }],
     traffic: (call) => call.dims.N * 4,
   },
 } as const satisfies Record<string, OpSpec>

@@ -1,5 +1,5 @@
 /** The built-in policy's own ops: a small Llama-shaped transformer is made of these. */
-import { elementwise, idFault, offsets, rowwise, valid } from './common.ts'
+import { elementwise, idFault, offsets, rowwise, sequenceItems, tokensPerSequence, valid } from './common.ts'
 import { blocks, type CallShape, type InputSpec, type OpSpec, type OptionSpec, type Problem } from './schema.ts'
 
 const ids = {
@@ -17,14 +17,18 @@ const rowFault = {
 
 /** Rows of a table whose gradients one work item adds up. */
 const TABLE_BLOCK = 128
+/** `sort` lists the positions of each row in order, `forward` adds their gradients up. */
 const tablePasses = (letter: string) =>
   [
+    { name: 'sort', grid: () => 1, work: (call: CallShape) => call.dims.N + call.dims[letter] },
     {
       name: 'forward',
       grid: (call: CallShape) => blocks(call.dims[letter], TABLE_BLOCK),
-      work: (call: CallShape) => call.dims.N + TABLE_BLOCK * call.dims.H,
+      work: (call: CallShape) => (TABLE_BLOCK + call.dims.N / blocks(call.dims[letter], TABLE_BLOCK)) * call.dims.H,
     },
   ] as const
+/** u32 words: one flag, where the positions of each row begin, and the positions. */
+const tableWorkspace = (letter: string) => (call: CallShape) => 4 * (call.dims.N + call.dims[letter] + 3)
 
 /** A matrix product is dealt in tiles of output; see kernels/linear for the micro-kernel that fills one. */
 export const GEMM_TILE_ROWS = 192
@@ -91,6 +95,7 @@ export const model = {
     outputs: { gradTable: { shape: ['V', 'H'], gradient: true, doc: 'Gradient of the table.' } },
     options: { vocabularySize: { type: 'integer', required: true, min: 1, doc: 'Rows of the table (V).' } },
     dimsFrom: { V: 'vocabularySize' },
+    workspace: tableWorkspace('V'),
     passes: tablePasses('V'),
     traffic: (call) => (call.dims.N + call.dims.V) * call.dims.H * 4,
   },
@@ -407,6 +412,7 @@ export const model = {
     outputs: { gradX: { shape: ['M', 'H'], gradient: true, doc: 'Gradient of x.' } },
     options: { count: { type: 'integer', required: true, min: 1, doc: 'Rows of x (M).' } },
     dimsFrom: { M: 'count' },
+    workspace: tableWorkspace('M'),
     passes: tablePasses('M'),
     traffic: (call) => (call.dims.N + call.dims.M) * call.dims.H * 4,
   },
@@ -424,13 +430,7 @@ export const model = {
         doc: 'Mean of the valid rows, or the last of them.',
       },
     },
-    passes: [
-      {
-        name: 'forward',
-        grid: (call) => call.dims.B,
-        work: (call) => (call.dims.N * call.dims.H) / Math.max(1, call.dims.B),
-      },
-    ],
+    passes: [{ name: 'forward', grid: sequenceItems, work: (call) => tokensPerSequence(call) * call.dims.H }],
     traffic: (call) => call.dims.N * call.dims.H * 4,
   },
   poolRowsBackward: {
@@ -445,13 +445,7 @@ export const model = {
     },
     outputs: { gradX: { shape: ['*N', 'H'], gradient: true, doc: 'Gradient of x, exactly 0 where not valid.' } },
     options: { kind: { type: 'enum', values: ['mean', 'last'], default: 'mean', doc: 'As in the forward call.' } },
-    passes: [
-      {
-        name: 'forward',
-        grid: (call) => call.dims.B,
-        work: (call) => (call.dims.N * call.dims.H) / Math.max(1, call.dims.B),
-      },
-    ],
+    passes: [{ name: 'forward', grid: sequenceItems, work: (call) => tokensPerSequence(call) * call.dims.H }],
     traffic: (call) => call.dims.N * call.dims.H * 4,
   },
   sampleTokens: {

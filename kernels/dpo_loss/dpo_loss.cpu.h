@@ -1,0 +1,101 @@
+// See dpo_loss.h for the formulas, the passes and the bytes.
+#pragma once
+#include "../common/pairs.h"
+#include "dpo_kinds.cpu.h"
+
+namespace prefgrad::PREFGRAD_ISA {
+
+// Lengths to divide by; one that is not above 0 is reported and makes its pair NaN.
+PREFGRAD_INLINE f64x8 dpo_lengths(const DpoLoss& a, const float* lengths, unsigned argument, int64_t i, int64_t n) {
+  const f64x8 length = load_pairs(lengths, i, n, 1.0);
+  const m8 good = less(f64x8::set(0.0), length);
+  if (any(~good)) {
+    for (unsigned lane = 0, set = bits(~good); set != 0; ++lane, set >>= 1) {
+      if (set & 1) a.fault->report(argument, i + lane);
+    }
+  }
+  return select(good, length, f64x8::set(std::numeric_limits<double>::quiet_NaN()));
+}
+
+// A factor of 0 removes x even where it is infinite.
+PREFGRAD_INLINE f64x8 scaled(f64x8 factor, f64x8 x) {
+  const f64x8 zero = f64x8::set(0.0);
+  return select(equal(factor, zero), zero, factor * x);
+}
+
+template <int kind>
+inline void dpo_loss_items(const DpoLoss& a, int64_t begin, int64_t end) {
+  const f64x8 zero = f64x8::set(0.0), half = f64x8::set(0.5), one = f64x8::set(1.0), beta = f64x8::set(a.beta);
+  const DpoSettings settings(a);
+  const double denominator = a.normalizer == a.normalizer ? a.normalizer : static_cast<double>(a.B);
+  const f64x8 scale = f64x8::set(a.grad_scale / denominator);
+  const bool by_length = a.normalize != 0.0;
+  for (int64_t item = begin; item < end; ++item) {
+    const int64_t stop = (item + 1) * kPairChunk < a.B ? (item + 1) * kPairChunk : a.B;
+    f64x8 loss = zero, accuracy = zero, margin = zero, chosen_sum = zero, rejected_sum = zero;
+    for (int64_t i = item * kPairChunk; i < stop; i += 8) {
+      const int64_t n = stop - i;
+      const f64x8 w = load_pairs(a.weight, i, n, 1.0), factor = w * scale;
+      const f64x8 c = load_pairs(a.policy_chosen, i, n, 0.0) - load_pairs(a.ref_chosen, i, n, 0.0);
+      const f64x8 q = load_pairs(a.policy_rejected, i, n, 0.0) - load_pairs(a.ref_rejected, i, n, 0.0);
+      DpoTerm term;
+      if (by_length) {
+        const f64x8 chosen_length = dpo_lengths(a, a.chosen_length, DpoLoss::chosen_length_input, i, n);
+        const f64x8 rejected_length = dpo_lengths(a, a.rejected_length, DpoLoss::rejected_length_input, i, n);
+        term = dpo_term<kind>(c / chosen_length, q / rejected_length, settings);
+        term.by_chosen = term.by_chosen / chosen_length;
+        term.by_rejected = term.by_rejected / rejected_length;
+      } else {
+        term = dpo_term<kind>(c, q, settings);
+      }
+      store_pairs(a.losses, i, n, term.loss, false);
+      store_pairs(a.grad_policy_chosen, i, n, scaled(factor, term.by_chosen), (a.accumulate & 4) != 0);
+      store_pairs(a.grad_policy_rejected, i, n, scaled(factor, term.by_rejected), (a.accumulate & 8) != 0);
+      const f64x8 chosen = beta * c, rejected = beta * q;
+      store_pairs(a.chosen_reward, i, n, chosen, false);
+      store_pairs(a.rejected_reward, i, n, rejected, false);
+      const f64x8 right = select(less(rejected, chosen), one, select(equal(chosen, rejected), half, zero));
+      loss = loss + first_pairs(scaled(w, term.loss), n);
+      accuracy = accuracy + first_pairs(right, n);
+      margin = margin + first_pairs(chosen - rejected, n);
+      chosen_sum = chosen_sum + first_pairs(chosen, n);
+      rejected_sum = rejected_sum + first_pairs(rejected, n);
+    }
+    double* sums = a.workspace + item * kPairSums;
+    sums[0] = sum(loss);
+    sums[1] = sum(accuracy);
+    sums[2] = sum(margin);
+    sums[3] = sum(chosen_sum);
+    sums[4] = sum(rejected_sum);
+  }
+}
+
+inline void dpo_loss_terms(const DpoLoss& a, int64_t begin, int64_t end, int) {
+  switch (a.kind) {
+    case kRobust: return dpo_loss_items<kRobust>(a, begin, end);
+    case kHinge: return dpo_loss_items<kHinge>(a, begin, end);
+    case kIpo: return dpo_loss_items<kIpo>(a, begin, end);
+    case kExoPair: return dpo_loss_items<kExoPair>(a, begin, end);
+    case kNcaPair: return dpo_loss_items<kNcaPair>(a, begin, end);
+    case kBcoPair: return dpo_loss_items<kBcoPair>(a, begin, end);
+    case kSppoHard: return dpo_loss_items<kSppoHard>(a, begin, end);
+    case kApoZero: return dpo_loss_items<kApoZero>(a, begin, end);
+    case kApoDown: return dpo_loss_items<kApoDown>(a, begin, end);
+    case kDiscopop: return dpo_loss_items<kDiscopop>(a, begin, end);
+    default: return dpo_loss_items<kSigmoid>(a, begin, end);  // and kSigmoidNorm, which differs in `normalize`
+  }
+}
+
+inline void dpo_loss_finish(const DpoLoss& a, int64_t, int64_t, int) {
+  double total[5] = {};
+  for (int64_t item = 0; item * kPairChunk < a.B; ++item) {
+    for (int k = 0; k < 5; ++k) total[k] += a.workspace[item * kPairSums + k];
+  }
+  const double denominator = a.normalizer == a.normalizer ? a.normalizer : static_cast<double>(a.B);
+  a.loss[0] = a.B > 0 ? static_cast<float>(total[0] / denominator) : 0.0f;
+  a.stats[0] = static_cast<float>(total[0]);
+  a.stats[1] = a.stats[2] = static_cast<float>(a.B);
+  for (int k = 1; k < 5; ++k) a.stats[k + 2] = static_cast<float>(total[k]);
+}
+
+}  // namespace prefgrad::PREFGRAD_ISA
