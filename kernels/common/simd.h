@@ -30,6 +30,13 @@
 
 namespace prefgrad::PREFGRAD_ISA {
 
+// After the last `stream` of a thread, so that other threads see them all.
+PREFGRAD_INLINE void stream_fence() {
+#if defined(__SSE2__)
+  _mm_sfence();
+#endif
+}
+
 PREFGRAD_INLINE f64x8 f64_of(const float* p) { return low_f64(f32x16::load_first(p, 8, 0.0f)); }
 
 // Sixteen f64 sums: lane l adds elements l, l + 16, l + 32, ... of whatever is being summed.

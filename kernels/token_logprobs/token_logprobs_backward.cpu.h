@@ -1,0 +1,144 @@
+// See token_logprobs.h. An entry is e^(x - M) times a factor that is made in f64 once per row: the constant parts of p_j, of
+// the upstream gradients and of dx/dlogit are in it. What is left per element is one exponential and one or two products.
+#pragma once
+#include "logits.cpu.h"
+#include "token_logprobs.h"
+
+namespace prefgrad::PREFGRAD_ISA {
+
+// Gradient of logit j (without the token's own term): (base + slant (x_j - M)) e^(x_j - M), times the softcap's slope.
+struct RowGradient {
+  f32x16 row_max, base, slant;
+  float own;  // the token's entry, but for the slope
+};
+
+PREFGRAD_INLINE RowGradient row_gradient(const TokenLogprobsBackward& a, int64_t i) {
+  const double outer = a.logit_scale * a.inverse_temperature, log_sum = a.log_sum[i], log_p = a.logprob[i];
+  const double g = a.grad_logprob[i] * outer;
+  const double h = a.grad_entropy != nullptr ? a.grad_entropy[i] * outer : 0.0;
+  const double entropy = a.entropy != nullptr ? a.entropy[i] : 0.0;
+  const double share = exp_of(-log_sum), p = exp_of(log_p);
+  // -p (log p + H) with log p = x - M - logSum; 0 where p is.
+  const double spread = p == 0.0 || h == 0.0 ? 0.0 : h * p * (log_p + entropy);
+  const double base = -share * (g + (h == 0.0 ? 0.0 : h * (entropy - log_sum)));
+  return {f32x16::set(a.row_max[i]), f32x16::set(static_cast<float>(base)), f32x16::set(static_cast<float>(-share * h)),
+          static_cast<float>(-g * expm1_of(log_p) - spread)};
+}
+
+// Entries from four vectors of logits; the slope multiplies where the transform is not a straight line.
+template <bool slanted, typename Transform>
+PREFGRAD_INLINE void gradients(const RowGradient& row, Transform transform, const f32x16 (&logit)[4], f32x16 (&out)[4]) {
+  f32x16 gap[4], e[4];
+  for (int k = 0; k < 4; ++k) gap[k] = transform(logit[k]) - row.row_max;
+  exp_gaps4(gap, e);
+  for (int k = 0; k < 4; ++k) {
+    out[k] = e[k] * (slanted ? fma(row.slant, gap[k], row.base) : row.base);
+    if constexpr (Transform::kBent) out[k] = out[k] * transform.slope(logit[k]);
+  }
+}
+
+// Is `out` memory of its own, and so much of it that none will still be in the cache when it is read? Then stores that pass
+// the cache by save the reading of what they overwrite: a fifth of the time.
+PREFGRAD_INLINE bool passes_by(const TokenLogprobsBackward& a) {
+  return a.grad_logits != a.logits && (a.accumulate & 1) == 0 && a.N * a.V > (int64_t{1} << 22);
+}
+
+template <bool slanted, bool add, typename Logit, typename Transform>
+PREFGRAD_INLINE void write_row(const RowGradient& row, const typename Logit::Element* logits, typename Logit::Element* out,
+                               int64_t V, int64_t token, Transform transform, bool pass_by) {
+  // In place: the token's logit (and what its entry is added to) must be read before its vector is written.
+  f32x16 own = f32x16::set(row.own);
+  if constexpr (Transform::kBent) own = own * transform.slope(load_some<Logit>(logits + token, 1));
+  if (add) own = own + load_some<Logit>(out + token, 1);
+  f32x16 logit[4], grad[4];
+  const auto some = [&](int64_t i, int64_t n) {
+    const auto left = [&](int k) { return n - 16 * k > 16 ? 16 : n - 16 * k > 0 ? n - 16 * k : 0; };
+    for (int k = 0; k < 4; ++k) logit[k] = load_some<Logit>(logits + i + 16 * k, left(k));
+    gradients<slanted>(row, transform, logit, grad);
+    for (int k = 0; k < 4; ++k) {
+      if (add) grad[k] = grad[k] + load_some<Logit>(out + i + 16 * k, left(k));
+      store_some<Logit>(out + i + 16 * k, grad[k], left(k));
+    }
+  };
+  int64_t i = 0;
+  if constexpr (Logit::kStreams && !add) {
+    if (pass_by) {
+      i = static_cast<int64_t>(-reinterpret_cast<uintptr_t>(out) / sizeof(*out) % 16);
+      i = i < V ? i : V;
+      some(0, i);
+      for (; i + 64 <= V; i += 64) {
+        for (int k = 0; k < 4; ++k) logit[k] = Logit::load(logits + i + 16 * k);
+        gradients<slanted>(row, transform, logit, grad);
+        for (int k = 0; k < 4; ++k) stream(out + i + 16 * k, grad[k]);
+      }
+    }
+  }
+  for (; i + 64 <= V; i += 64) {
+    for (int k = 0; k < 4; ++k) logit[k] = Logit::load(logits + i + 16 * k);
+    gradients<slanted>(row, transform, logit, grad);
+    for (int k = 0; k < 4; ++k) {
+      if (add) grad[k] = grad[k] + Logit::load(out + i + 16 * k);
+      Logit::store(out + i + 16 * k, grad[k]);
+    }
+  }
+  some(i, V - i);
+  store_some<Logit>(out + token, own, 1);
+}
+
+// With +inf as its largest, p is 1 there and 0 elsewhere, and the entropy is flat.
+template <typename Logit, typename Transform>
+inline void write_certain_row(float certain, float own, const typename Logit::Element* logits, typename Logit::Element* out,
+                              int64_t V, int64_t token, Transform transform, bool add) {
+  const f32x16 infinity = f32x16::set(std::numeric_limits<float>::infinity()), zero = f32x16::set(0.0f);
+  f32x16 own_entry = f32x16::set(own);
+  if (add) own_entry = own_entry + load_some<Logit>(out + token, 1);
+  for (int64_t i = 0; i < V; i += 16) {
+    const int64_t n = V - i < 16 ? V - i : 16;
+    f32x16 x = select(equal(transform(load_some<Logit>(logits + i, n)), infinity), f32x16::set(certain), zero);
+    if (add) x = x + load_some<Logit>(out + i, n);
+    store_some<Logit>(out + i, x, n);
+  }
+  store_some<Logit>(out + token, own_entry, 1);
+}
+template <typename Logit>
+inline void fill_row(typename Logit::Element* out, int64_t V, float value) {
+  typename Logit::Element element[16];
+  Logit::store(element, f32x16::set(value));
+  for (int64_t i = 0; i < V; ++i) out[i] = element[0];
+}
+
+template <typename Logit>
+inline void token_logprobs_backward(const TokenLogprobsBackward& a, int64_t begin, int64_t end, int) {
+  const bool add = (a.accumulate & 1) != 0, pass_by = passes_by(a);
+  with_transform(a, [&](auto transform) {
+    for (int64_t i = begin; i < end; ++i) {
+      const auto* logits = static_cast<const typename Logit::Element*>(a.logits) + i * a.V;
+      auto* out = static_cast<typename Logit::Element*>(a.grad_logits) + i * a.V;
+      const int64_t token = a.tokens[i];
+      const bool slanted = a.grad_entropy != nullptr && a.grad_entropy[i] != 0.0f;
+      if (token == a.ignore_index || (a.grad_logprob[i] == 0.0f && !slanted)) {
+        if (!add) fill_row<Logit>(out, a.V, 0.0f);
+        continue;
+      }
+      if (token < 0 || token >= a.V) {
+        a.fault->report(1, i);
+        fill_row<Logit>(out, a.V, std::numeric_limits<float>::quiet_NaN());
+        continue;
+      }
+      const RowGradient row = row_gradient(a, i);
+      if (a.row_max[i] == std::numeric_limits<float>::infinity()) {
+        const double outer = a.logit_scale * a.inverse_temperature;
+        write_certain_row<Logit>(static_cast<float>(-outer * a.grad_logprob[i]), row.own, logits, out, a.V, token, transform, add);
+      } else if (slanted) {
+        add ? write_row<true, true, Logit>(row, logits, out, a.V, token, transform, pass_by)
+            : write_row<true, false, Logit>(row, logits, out, a.V, token, transform, pass_by);
+      } else {
+        add ? write_row<false, true, Logit>(row, logits, out, a.V, token, transform, pass_by)
+            : write_row<false, false, Logit>(row, logits, out, a.V, token, transform, pass_by);
+      }
+    }
+  });
+  if (pass_by) stream_fence();
+}
+
+}  // namespace prefgrad::PREFGRAD_ISA
