@@ -175,6 +175,7 @@ test('the data is synced before the rename, and the folder after it', async () =
   const folder = newFolder()
   const fileSystem = observed((call, args) => {
     if (call === 'openSync' && String(args[0]).includes('.tmp-')) {
+      assert.match(String(args[0]), new RegExp(`${nameOf(1)}\\.tmp-${process.pid}-[0-9a-f]{16}$`))
       const { O_EXCL, O_CREAT, O_NOFOLLOW } = fs.constants
       assert.equal((args[1] as number) & (O_EXCL | O_CREAT | O_NOFOLLOW), O_EXCL | O_CREAT | O_NOFOLLOW)
     }
@@ -270,10 +271,12 @@ test('kill -9 at random moments never loses an acknowledged step nor leaves a fi
   for (let kill = 0; kill < 40; kill++) {
     const { child, lines } = startSaver(folder, 'forever')
     const ended = lines()
-    await once(child.stdout!, 'data')
+    await Promise.race([once(child.stdout!, 'data'), ended])
     await sleep(random.next() * 12)
     child.kill('SIGKILL')
-    acknowledged = Math.max(acknowledged, ...(await ended).map(Number))
+    const printed = await ended
+    assert.ok(printed.length > 0, `the saver of kill ${kill} ended by itself`)
+    acknowledged = Math.max(acknowledged, ...printed.map(Number))
     const found = await loadLatestCheckpoint(folder)
     assert.deepEqual(found?.skipped, [])
     assert.ok(found !== undefined && found.step >= acknowledged, `step ${found?.step} after ${acknowledged}`)

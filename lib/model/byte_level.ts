@@ -14,7 +14,8 @@ const BYTE_OF_SYMBOL = new Map(BYTE_SYMBOLS.map((symbol, byte) => [symbol, byte]
 
 /**
  * GPT-2's cut into words, none of which a token may span: English contractions; letters, digits or other signs, each with
- * one space before; white space, less the one space that belongs to the word after it.
+ * one space before; white space, less the one space that belongs to the word after it. What is a letter is decided by
+ * the Unicode tables of the JavaScript engine; text in scripts added to Unicode since may be cut elsewhere, never lost.
  */
 const WORD = new RegExp(
   [

@@ -50,7 +50,7 @@ interface ByteLevel {
 
 /** The JSON of a vocabulary. */
 export function tokenizerJson({ tokens, merges, specialTokens }: Vocabulary): TokenizerJson {
-  const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true } as const
+  const byteLevel: ByteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true }
   return {
     version: '1.0',
     truncation: null,
@@ -67,7 +67,7 @@ export function tokenizerJson({ tokens, merges, specialTokens }: Vocabulary): To
     normalizer: null,
     pre_tokenizer: byteLevel,
     post_processor: null,
-    decoder: byteLevel,
+    decoder: { ...byteLevel },
     model: {
       type: 'BPE',
       dropout: null,
