@@ -3,29 +3,50 @@
 #pragma once
 
 #if defined(PREFGRAD_CPU)
+#include "token_logprobs/token_logprobs.cpu.h"
+#include "token_logprobs/token_logprobs_backward.cpu.h"
 #include "sequence_logprobs/sequence_logprobs.cpu.h"
 #include "token_rewards/token_rewards.cpu.h"
+#include "gae/gae.cpu.h"
 #include "whiten/whiten.cpu.h"
 #include "ppo_policy_loss/ppo_policy_loss.cpu.h"
 #include "kl_penalty/kl_penalty.cpu.h"
 #include "ppo_value_loss/ppo_value_loss.cpu.h"
 #include "bradley_terry_loss/bradley_terry_loss.cpu.h"
 #include "dpo_loss/dpo_loss.cpu.h"
+#include "grad_norm/grad_norm.cpu.h"
+#include "adamw/adamw.cpu.h"
 #include "embedding/embedding.cpu.h"
+#include "linear/linear.cpu.h"
+#include "linear/linear_backward.cpu.h"
+#include "rms_norm/rms_norm.cpu.h"
+#include "rotary/rotary.cpu.h"
+#include "rotary_attention/rotary_attention.cpu.h"
+#include "rotary_attention/rotary_attention_backward.cpu.h"
+#include "swiglu/swiglu.cpu.h"
 #include "add/add.cpu.h"
 #include "axpy/axpy.cpu.h"
 #include "fill/fill.cpu.h"
 #include "copy/copy.cpu.h"
 #include "cast/cast.cpu.h"
 #include "gather_rows/gather_rows.cpu.h"
+#include "scatter_rows/scatter_rows.cpu.h"
 #include "pool_rows/pool_rows.cpu.h"
+#include "sample_tokens/sample_tokens.cpu.h"
 #endif
 
 // clang-format off
 #define PREFGRAD_PASSES(PASS)                                                                       \
+  PASS("tokenLogprobs", "forward", "f32", TokenLogprobs, token_logprobs<LogitF32>)                  \
+  PASS("tokenLogprobs", "forward", "bf16", TokenLogprobs, token_logprobs<LogitBf16>)                \
+  PASS("tokenLogprobs", "forward", "f16", TokenLogprobs, token_logprobs<LogitF16>)                  \
+  PASS("tokenLogprobsBackward", "forward", "f32", TokenLogprobsBackward, token_logprobs_backward<LogitF32>)\
+  PASS("tokenLogprobsBackward", "forward", "bf16", TokenLogprobsBackward, token_logprobs_backward<LogitBf16>)\
+  PASS("tokenLogprobsBackward", "forward", "f16", TokenLogprobsBackward, token_logprobs_backward<LogitF16>)\
   PASS("sequenceLogprobs", "forward", "f32", SequenceLogprobs, sequence_logprobs_forward)           \
   PASS("sequenceLogprobsBackward", "forward", "f32", SequenceLogprobsBackward, sequence_logprobs_backward)\
   PASS("tokenRewards", "forward", "f32", TokenRewards, token_rewards_forward)                       \
+  PASS("gae", "forward", "f32", Gae, gae_forward)                                                   \
   PASS("whiten", "moments", "f32", Whiten, whiten_moments)                                          \
   PASS("whiten", "combine", "f32", Whiten, whiten_combine)                                          \
   PASS("whiten", "forward", "f32", Whiten, whiten_forward)                                          \
@@ -45,9 +66,29 @@
   PASS("bradleyTerryLoss", "finish", "f32", BradleyTerryLoss, bradley_terry_loss_finish)            \
   PASS("dpoLoss", "terms", "f32", DpoLoss, dpo_loss_terms)                                          \
   PASS("dpoLoss", "finish", "f32", DpoLoss, dpo_loss_finish)                                        \
+  PASS("gradNorm", "partials", "f32", GradNorm, grad_norm_partials)                                 \
+  PASS("gradNorm", "finish", "f32", GradNorm, grad_norm_finish)                                     \
+  PASS("adamw", "scan", "f32", Adamw, adamw_scan)                                                   \
+  PASS("adamw", "prepare", "f32", Adamw, adamw_prepare)                                             \
+  PASS("adamw", "update", "f32", Adamw, adamw_update)                                               \
+  PASS("adamw", "finish", "f32", Adamw, adamw_finish)                                               \
   PASS("embedding", "forward", "f32", Embedding, embedding_forward)                                 \
   PASS("embeddingBackward", "sort", "f32", EmbeddingBackward, embedding_backward_sort)              \
   PASS("embeddingBackward", "forward", "f32", EmbeddingBackward, embedding_backward_add)        \
+  PASS("linear", "forward", "f32", Linear, linear_forward)                                          \
+  PASS("linearBackward", "gradX", "f32", LinearBackward, linear_grad_x)                             \
+  PASS("linearBackward", "gradWeight", "f32", LinearBackward, linear_grad_weight)                   \
+  PASS("linearBackward", "gradBias", "f32", LinearBackward, linear_grad_bias)                       \
+  PASS("rmsNorm", "forward", "f32", RmsNorm, rms_norm_forward)                                      \
+  PASS("rmsNormBackward", "rows", "f32", RmsNormBackward, rms_norm_backward_rows)                   \
+  PASS("rmsNormBackward", "finish", "f32", RmsNormBackward, rms_norm_backward_finish)               \
+  PASS("rotary", "forward", "f32", Rotary, rotary_forward)                                          \
+  PASS("rotaryAttention", "angles", "f32", RotaryAttention, rotary_attention_angles)                \
+  PASS("rotaryAttention", "forward", "f32", RotaryAttention, rotary_attention_forward)              \
+  PASS("rotaryAttentionBackward", "angles", "f32", RotaryAttentionBackward, rotary_attention_backward_angles)\
+  PASS("rotaryAttentionBackward", "forward", "f32", RotaryAttentionBackward, rotary_attention_backward)\
+  PASS("swiglu", "forward", "f32", Swiglu, swiglu_forward)                                          \
+  PASS("swigluBackward", "forward", "f32", SwigluBackward, swiglu_backward)                         \
   PASS("add", "forward", "f32", Add, add_forward)                                                   \
   PASS("axpy", "forward", "f32", Axpy, axpy_forward)                                                \
   PASS("fill", "forward", "f32", Fill, fill_forward)                                                \
@@ -58,6 +99,8 @@
   PASS("gatherRows", "forward", "f32", GatherRows, gather_rows_forward)                             \
   PASS("gatherRowsBackward", "sort", "f32", GatherRowsBackward, gather_rows_backward_sort)          \
   PASS("gatherRowsBackward", "forward", "f32", GatherRowsBackward, gather_rows_backward_add)    \
+  PASS("scatterRows", "forward", "f32", ScatterRows, scatter_rows)                                  \
   PASS("poolRows", "forward", "f32", PoolRows, pool_rows_forward)                                   \
-  PASS("poolRowsBackward", "forward", "f32", PoolRowsBackward, pool_rows_backward)
+  PASS("poolRowsBackward", "forward", "f32", PoolRowsBackward, pool_rows_backward) \
+  PASS("sampleTokens", "forward", "f32", SampleTokens, sample_tokens)
 // clang-format on

@@ -1,0 +1,137 @@
+// Packing for gemm.h: lanes of a matrix operand side by side, one group of lanes per term, so that the micro-kernel walks
+// memory in one direction. A lane is a row or column of the product, a term is one step of its chain.
+#pragma once
+#include "simd.h"
+
+namespace prefgrad::PREFGRAD_ISA {
+
+PREFGRAD_INLINE int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+
+// The first n values at p, at most 16; the rest of the vector is 0, and stays as it is in memory.
+PREFGRAD_INLINE f32x16 load_up_to(const float* p, int64_t n) {
+  return n >= 16 ? f32x16::load(p) : f32x16::load_first(p, n, 0.0f);
+}
+PREFGRAD_INLINE void store_up_to(float* p, f32x16 x, int64_t n) {
+  if (n >= 16) {
+    store(p, x);
+  } else {
+    store_first(p, x, n);
+  }
+}
+
+// One operand of a product: value(lane, term) lies at data[lane * stride + term] where terms are contiguous, and at
+// data[term * stride + lane] where lanes are.
+struct Operand {
+  const float* data;
+  int64_t stride;
+  bool terms_contiguous;
+
+  PREFGRAD_INLINE const float* at(int64_t lane, int64_t term) const {
+    return terms_contiguous ? data + lane * stride + term : data + term * stride + lane;
+  }
+};
+
+// Lanes that are transposed at once: a register of them.
+#if defined(__AVX512F__)
+constexpr int kPackLanes = 16;
+PREFGRAD_INLINE void copy_lanes(const float* from, float* to) { _mm512_storeu_ps(to, _mm512_loadu_ps(from)); }
+// A square of 16 rows from memory, written as its columns. Rows arrive in quarters, so that only the last two of four steps
+// of the transposition are shuffles; all of a row is read at once, because rows a power of two apart share a cache set.
+PREFGRAD_INLINE void transpose_square(const float* const (&row)[16], float* to, int64_t pitch) {
+  __m512 quarter[4][4];
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+#pragma GCC unroll 4
+    for (int q = 0; q < 4; ++q) {
+      quarter[q][i] = _mm512_castps128_ps512(_mm_loadu_ps(row[i] + 4 * q));
+      quarter[q][i] = _mm512_insertf32x4(quarter[q][i], _mm_loadu_ps(row[4 + i] + 4 * q), 1);
+      quarter[q][i] = _mm512_insertf32x4(quarter[q][i], _mm_loadu_ps(row[8 + i] + 4 * q), 2);
+      quarter[q][i] = _mm512_insertf32x4(quarter[q][i], _mm_loadu_ps(row[12 + i] + 4 * q), 3);
+    }
+  }
+#pragma GCC unroll 4
+  for (int q = 0; q < 4; ++q) {
+    const __m512d even_low = _mm512_castps_pd(_mm512_maskz_unpacklo_ps(0xffff, quarter[q][0], quarter[q][1]));
+    const __m512d even_high = _mm512_castps_pd(_mm512_maskz_unpackhi_ps(0xffff, quarter[q][0], quarter[q][1]));
+    const __m512d odd_low = _mm512_castps_pd(_mm512_maskz_unpacklo_ps(0xffff, quarter[q][2], quarter[q][3]));
+    const __m512d odd_high = _mm512_castps_pd(_mm512_maskz_unpackhi_ps(0xffff, quarter[q][2], quarter[q][3]));
+    float* const out = to + 4 * q * pitch;
+    _mm512_storeu_ps(out, _mm512_castpd_ps(_mm512_maskz_unpacklo_pd(0xff, even_low, odd_low)));
+    _mm512_storeu_ps(out + pitch, _mm512_castpd_ps(_mm512_maskz_unpackhi_pd(0xff, even_low, odd_low)));
+    _mm512_storeu_ps(out + 2 * pitch, _mm512_castpd_ps(_mm512_maskz_unpacklo_pd(0xff, even_high, odd_high)));
+    _mm512_storeu_ps(out + 3 * pitch, _mm512_castpd_ps(_mm512_maskz_unpackhi_pd(0xff, even_high, odd_high)));
+  }
+}
+#elif defined(__AVX2__) && defined(__FMA__)
+constexpr int kPackLanes = 8;
+PREFGRAD_INLINE void copy_lanes(const float* from, float* to) { _mm256_storeu_ps(to, _mm256_loadu_ps(from)); }
+PREFGRAD_INLINE void transpose_square(const float* const (&row)[8], float* to, int64_t pitch) {
+#pragma GCC unroll 2
+  for (int q = 0; q < 2; ++q) {
+    __m256 half[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      half[i] = _mm256_castps128_ps256(_mm_loadu_ps(row[i] + 4 * q));
+      half[i] = _mm256_insertf128_ps(half[i], _mm_loadu_ps(row[4 + i] + 4 * q), 1);
+    }
+    const __m256d even_low = _mm256_castps_pd(_mm256_unpacklo_ps(half[0], half[1]));
+    const __m256d even_high = _mm256_castps_pd(_mm256_unpackhi_ps(half[0], half[1]));
+    const __m256d odd_low = _mm256_castps_pd(_mm256_unpacklo_ps(half[2], half[3]));
+    const __m256d odd_high = _mm256_castps_pd(_mm256_unpackhi_ps(half[2], half[3]));
+    float* const out = to + 4 * q * pitch;
+    _mm256_storeu_ps(out, _mm256_castpd_ps(_mm256_unpacklo_pd(even_low, odd_low)));
+    _mm256_storeu_ps(out + pitch, _mm256_castpd_ps(_mm256_unpackhi_pd(even_low, odd_low)));
+    _mm256_storeu_ps(out + 2 * pitch, _mm256_castpd_ps(_mm256_unpacklo_pd(even_high, odd_high)));
+    _mm256_storeu_ps(out + 3 * pitch, _mm256_castpd_ps(_mm256_unpackhi_pd(even_high, odd_high)));
+  }
+}
+#else
+constexpr int kPackLanes = 4;
+PREFGRAD_INLINE void copy_lanes(const float* from, float* to) { std::memcpy(to, from, 16); }
+PREFGRAD_INLINE void transpose_square(const float* const (&row)[4], float* to, int64_t pitch) {
+  for (int i = 0; i < 4; ++i) {
+    for (int lane = 0; lane < 4; ++lane) to[i * pitch + lane] = row[lane][i];
+  }
+}
+#endif
+
+// `lanes` (at most kPackLanes) rows of `terms` values become `terms` groups of kPackLanes values, `pitch` apart. Lanes that
+// are not there repeat the last one: they are never looked at.
+inline void pack_transposed(const float* from, int64_t stride, int64_t lanes, int64_t terms, float* to, int64_t pitch) {
+  const float* row[kPackLanes];
+  for (int lane = 0; lane < kPackLanes; ++lane) row[lane] = from + (lane < lanes ? lane : lanes - 1) * stride;
+  int64_t term = 0;
+  for (; term + kPackLanes <= terms; term += kPackLanes) {
+    transpose_square(row, to + term * pitch, pitch);
+    for (const float*& p : row) p += kPackLanes;
+  }
+  if (term == terms) return;
+  float in[kPackLanes][kPackLanes], out[kPackLanes * kPackLanes];
+  const size_t bytes = static_cast<size_t>(terms - term) * sizeof(float);
+  for (int lane = 0; lane < kPackLanes; ++lane) {
+    std::memset(in[lane], 0, sizeof in[lane]);
+    std::memcpy(in[lane], row[lane], bytes);
+    row[lane] = in[lane];
+  }
+  transpose_square(row, out, kPackLanes);
+  for (int64_t i = 0; i < terms - term; ++i) std::memcpy(to + (term + i) * pitch, out + i * kPackLanes, sizeof in[0]);
+}
+
+// Any number of lanes, filled up to a multiple of 16, in groups `pitch` apart.
+inline void pack_lanes(const float* from, int64_t stride, int64_t lanes, int64_t terms, float* to, int64_t pitch) {
+  for (int64_t lane = 0; lane < round_up(lanes, 16); lane += kPackLanes) {
+    const int64_t here = lane < lanes ? lane : lanes - 1;
+    pack_transposed(from + here * stride, stride, lanes - here, terms, to + lane, pitch);
+  }
+}
+
+// Lanes that already lie side by side are copied; `n` of them are there, and the rest become 0.
+PREFGRAD_INLINE void copy_lanes(const float* from, int64_t n, float* to) {
+  if (n >= kPackLanes) {
+    copy_lanes(from, to);
+  } else {
+    for (int lane = 0; lane < kPackLanes; ++lane) to[lane] = lane < n ? from[lane] : 0.0f;
+  }
+}
+
+}  // namespace prefgrad::PREFGRAD_ISA
