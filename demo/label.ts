@@ -1,14 +1,13 @@
 /** Pairs of continuations with a soft preference each. */
 import type { EncodedPair } from '../lib/data/index.ts'
-import type { WordPreference } from './preference.ts'
 import type { Prompt } from './prompts.ts'
-import { joined, type Sample } from './world.ts'
+import { type Judge, joined, type Sample } from './world.ts'
 
 /** All K (K - 1) / 2 pairs of each prompt; `preference` is the share of the ten rating columns that favour the first. */
 export const labelPairs = (
   prompts: readonly Prompt[],
   samples: readonly (readonly Sample[])[],
-  judge: WordPreference,
+  judge: Judge,
 ): EncodedPair[] =>
   prompts.flatMap((prompt, p) => {
     const pairs: EncodedPair[] = []

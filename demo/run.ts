@@ -12,6 +12,7 @@ import { calibration, wilsonInterval } from '../lib/train/statistics.ts'
 import { Console } from './console.ts'
 import { decidedPairs, labelPairs, turned } from './label.ts'
 import { evaluationRow, perplexity } from './measure.ts'
+import { readOwnPairs, rewardJudge } from './own_pairs.ts'
 import { reportData } from './report.ts'
 import { DPO, EVALUATION, FIRST_YEAR, POLICY_FOLDER, PREFERENCES } from './settings.ts'
 import { makeValidation, trainDpo, trainPpo, trainReward } from './train.ts'
@@ -26,6 +27,7 @@ const main = async (): Promise<void> => {
       seed: { type: 'string', default: '7' },
       out: { type: 'string', default: 'runs/demo' },
       policy: { type: 'string', default: POLICY_FOLDER },
+      preferences: { type: 'string' },
       goodhart: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
@@ -35,6 +37,7 @@ const main = async (): Promise<void> => {
       [
         'npm run demo -- [options]',
         '  --goodhart     the uncleaned lexicon and no KL leash: watch the proxy win and the language collapse',
+        '  --preferences FILE  your own pairs (JSONL) in place of the word ratings',
         '  --seed N       another run (default 7); the same seed and ISA give the same numbers',
         '  --device NAME  cpu (default)',
         '  --out DIR      where report.html and run.json go (default runs/demo)',
@@ -57,13 +60,16 @@ const main = async (): Promise<void> => {
 
   const train = world.prompts({ split: 'train', count: PREFERENCES.prompts, seed, from: FIRST_YEAR })
   const validation = await makeValidation(world, seed + 10)
-  const pairs = await out.stage('sample and label pairs', async (progress) => {
+  const own = values.preferences === undefined ? undefined : await readOwnPairs(world, values.preferences)
+  const pairs = await out.stage(own === undefined ? 'sample and label pairs' : 'your pairs', async (progress) => {
+    if (own !== undefined) return [own.train, own.counts]
     const samples = await world.sample(world.start, train, PREFERENCES.perPrompt, seed + 20, progress)
     const labelled = labelPairs(train, samples, world.proxy)
     const ties = labelled.filter((pair) => pair.preference === 0.5).length
     return [labelled, `${labelled.length} pairs of ${train.length} prompts, ${percent(ties / labelled.length)} ties`]
   })
   const heldOutPairs = await (async () => {
+    if (own !== undefined) return own.heldOut
     const prompts = world.prompts({
       split: 'validation',
       count: PREFERENCES.heldOutPrompts,
@@ -82,6 +88,10 @@ const main = async (): Promise<void> => {
       `held-out accuracy ${percent(evaluation.accuracy)} of ${evaluation.decided} pairs, calibration error ${curveOf.expectedError.toFixed(3)}`,
     ]
   })
+  if (own !== undefined) {
+    world.proxy = rewardJudge(world, rewardModel.model)
+    world.gold = undefined
+  }
   const ppo = await out.stage(goodhart ? 'PPO without a leash' : 'PPO', async (progress) => {
     const trained = await trainPpo(world, rewardModel.model, train, validation, { seed, goodhart, progress })
     const last = trained.checkpoints[trained.checkpoints.length - 1]
@@ -147,7 +157,7 @@ const main = async (): Promise<void> => {
     const text = (rate: NonNullable<typeof row.proxy>): string =>
       `${percent(rate.tiesHalf.value)} [${percent(rate.tiesHalf.low)}, ${percent(rate.tiesHalf.high)}]`
     console.log(
-      `  ${row.policy.padEnd(12)} proxy ${text(row.proxy!)}  gold ${text(row.gold!)}  KL ${row.kl?.toFixed(1)}`,
+      `  ${row.policy.padEnd(12)} proxy ${text(row.proxy!)}${row.gold === undefined ? '' : `  gold ${text(row.gold)}`}  KL ${row.kl?.toFixed(1)}`,
     )
   }
   for (const [name, value] of Object.entries(evaluation.perplexities)) {
@@ -165,6 +175,7 @@ const main = async (): Promise<void> => {
     dpo,
     evaluation,
     phases: out.phases,
+    ownPairs: own,
     seconds: out.seconds,
     pairs: pairs.length,
   })

@@ -11,11 +11,12 @@ export const FIRST_YEAR = 1961
 export const PRETRAIN = {
   vocabularySize: 2048,
   window: 128,
-  epochs: 8,
+  epochs: 4,
   batchWindows: 64,
   lr: 3e-3,
   warmupRatio: 0.02,
   weightDecay: 0.1,
+  beta2: 0.95,
   seed: 1,
 } as const
 

@@ -79,7 +79,7 @@ class Lookout {
       kl: klFromStart(world, policy, prompts, samples),
       reward: mean(score(this.#rewardModel, texts)),
       proxy,
-      gold: rate(world.gold),
+      ...(world.gold === undefined ? {} : { gold: rate(world.gold) }),
     })
     // A policy that lost its language does not count, whatever it wins.
     const fluent = perplexity(world, policy, 'validation') <= 1.15 * startPerplexity

@@ -7,7 +7,7 @@ import type { Device } from '../lib/device.ts'
 import { PrefgradError } from '../lib/errors.ts'
 import { Tokenizer, TransformerPolicy } from '../lib/model/index.ts'
 import { cleanLexicon, loadLexicon, splitLexicon } from './lexicon.ts'
-import { type WordPreference, wordPreference } from './preference.ts'
+import { wordPreference } from './preference.ts'
 import { extractPrompts, type Prompt, type PromptRequest } from './prompts.ts'
 import { COMPLETION_TOKENS, PRETRAIN, PROMPT_TOKENS } from './settings.ts'
 import { type Address, loadAddresses, type Split } from './text.ts'
@@ -20,15 +20,23 @@ export interface Sample {
   ended: boolean
 }
 
+/** Says which of two continuations of a prompt is better. */
+export interface Judge {
+  /** Higher is better. */
+  score(completion: string, prompt?: string): number
+  /** Preference for `a` in [0, 1]. */
+  compare(a: string, b: string, prompt?: string): number
+}
+
 export class World {
   readonly device: Device
   readonly tokenizer: Tokenizer
   readonly start: TransformerPolicy
   readonly addresses: readonly Address[]
-  /** Labels the training pairs. */
-  readonly proxy: WordPreference
-  /** Judges the result; training never sees it. */
-  readonly gold: WordPreference
+  /** Labels the training pairs; with the user's own pairs, the reward model that learned from them. */
+  proxy: Judge
+  /** Judges the result; training never sees it. Absent with the user's own pairs. */
+  gold: Judge | undefined
   readonly wordRatings: Readonly<Record<string, number>>
   readonly #folder: string
 
