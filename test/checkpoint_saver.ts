@@ -10,14 +10,14 @@ import { contentOf } from './checkpoint_content.ts'
 
 const [folder, mode] = process.argv.slice(2)
 
-async function save(step: number, elements?: number): Promise<void> {
-  await saveCheckpoint(folder, contentOf(step, elements))
+async function save(step: number, elements?: number, layers?: number): Promise<void> {
+  await saveCheckpoint(folder, contentOf(step, elements, layers))
   writeSync(1, `${step}\n`)
 }
 
 if (mode === 'forever') {
   const newest = await loadLatestCheckpoint(folder)
-  for (let step = (newest?.step ?? 0) + 1; ; step++) await save(step)
+  for (let step = (newest?.step ?? 0) + 1; ; step++) await save(step, 500, 200)
 } else if (mode.startsWith('count:')) {
   const [, count, first] = mode.split(':').map(Number)
   for (let i = 0; i < count; i++) await save(first + 3 * i)
