@@ -234,6 +234,15 @@ PREFGRAD_INLINE f64x8 mantissa_of(f64x8 x) {
   };
   return {mantissa(x.a), mantissa(x.b)};
 }
+// Lanes step up: lane l is lane l + 1 (2, 4) of x, and those that come from beyond the last are lanes 0, 1, ... of y.
+template <int lanes>
+PREFGRAD_INLINE f64x8 later(f64x8 x, f64x8 y) {
+  if constexpr (lanes == 4) return {x.b, y.a};
+  const __m256d ab = _mm256_permute2f128_pd(x.a, x.b, 0x21), by = _mm256_permute2f128_pd(x.b, y.a, 0x21);
+  if constexpr (lanes == 2) return {ab, by};
+  return {_mm256_shuffle_pd(x.a, ab, 5), _mm256_shuffle_pd(x.b, by, 5)};
+}
+PREFGRAD_INLINE double first_lane(f64x8 x) { return _mm256_cvtsd_f64(x.a); }
 PREFGRAD_INLINE double sum(f64x8 x) {
   const __m256d h = _mm256_add_pd(x.a, x.b);
   const __m128d q = _mm_add_pd(_mm256_castpd256_pd128(h), _mm256_extractf128_pd(h, 1));

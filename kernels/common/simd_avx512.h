@@ -130,6 +130,12 @@ PREFGRAD_INLINE f64x8 scale_by_power(f64x8 a, f64x8 n) { return {_mm512_scalef_p
 // a = mantissa * 2^exponent with mantissa in [1, 2); a must be positive, finite and normal.
 PREFGRAD_INLINE f64x8 exponent_of(f64x8 a) { return {_mm512_getexp_pd(a.v)}; }
 PREFGRAD_INLINE f64x8 mantissa_of(f64x8 a) { return {_mm512_getmant_pd(a.v, _MM_MANT_NORM_1_2, _MM_MANT_SIGN_zero)}; }
+// Lanes step up: lane l is lane l + 1 (2, 4) of x, and those that come from beyond the last are lanes 0, 1, ... of y.
+template <int lanes>
+PREFGRAD_INLINE f64x8 later(f64x8 x, f64x8 y) {
+  return {_mm512_castsi512_pd(_mm512_alignr_epi64(_mm512_castpd_si512(y.v), _mm512_castpd_si512(x.v), lanes))};
+}
+PREFGRAD_INLINE double first_lane(f64x8 x) { return _mm512_cvtsd_f64(x.v); }
 PREFGRAD_INLINE double sum(f64x8 a) {
   const __m256d h = _mm256_add_pd(_mm512_castpd512_pd256(a.v), _mm512_extractf64x4_pd(a.v, 1));
   const __m128d q = _mm_add_pd(_mm256_castpd256_pd128(h), _mm256_extractf128_pd(h, 1));

@@ -184,6 +184,10 @@ PREFGRAD_INLINE f64x8 mantissa_of(f64x8 a) {
   }
   return o;
 }
+// Lanes step up: lane l is lane l + 1 (2, 4) of x, and those that come from beyond the last are lanes 0, 1, ... of y.
+template <int lanes>
+PREFGRAD_INLINE f64x8 later(f64x8 x, f64x8 y) { f64x8 o; double* r = o.v; PREFGRAD_EACH(8, i + lanes < 8 ? x.v[i + lanes] : y.v[i + lanes - 8]); return o; }
+PREFGRAD_INLINE double first_lane(f64x8 x) { return x.v[0]; }
 // Halves: lanes l and l + half, down to one.
 template <typename S, typename Combine>
 PREFGRAD_INLINE S fold(const S* lanes, int count, Combine combine) {

@@ -122,10 +122,7 @@ export const advantages = {
         doc: "'carry': next means the next valid step, gaps cost no decay. 'zero': masked steps read as 0 and decay.",
       },
     },
-    // One f64 affine map (decay, sum) per chunk and per lambda, for rows that are split.
-    workspace: (call) =>
-      8 * 8 * Math.max(1, call.has('offsets') ? call.dims.B : call.dims.B * blocks(call.dims.T, TOKEN_CHUNK)),
-    passes: [{ name: 'forward', grid: (call) => call.dims.B, work: (call) => 8 * tokensPerSequence(call) }],
+    passes: [{ name: 'forward', grid: sequenceItems, work: (call) => 4 * tokensPerSequence(call) }],
     traffic: (call) =>
       call.dims.N *
       (16 + (call.has('terminated') ? 1 : 0) + (call.has('truncated') ? 1 : 0) + (call.has('valid') ? 1 : 0)),
