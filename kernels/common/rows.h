@@ -7,8 +7,8 @@ namespace prefgrad::PREFGRAD_ISA {
 constexpr int64_t kTableBlock = 128;  // lib/spec/model.ts TABLE_BLOCK
 
 // y_i = table[ids_i]; a row number outside the table is reported and gives a row of NaN.
-inline void pick_rows(const float* table, int64_t rows, int64_t width, const int32_t* ids, float* y, int64_t begin, int64_t end,
-                      Fault* fault, unsigned argument) {
+inline void pick_rows(const float* table, int64_t rows, int64_t width, const int32_t* ids, float* y, int64_t begin,
+                      int64_t end, Fault* fault, unsigned argument) {
   for (int64_t i = begin; i < end; ++i) {
     float* row = y + i * width;
     const int64_t id = ids[i];
@@ -23,9 +23,12 @@ inline void pick_rows(const float* table, int64_t rows, int64_t width, const int
 
 // Columns [column, column + 16 strips) of y = sum of the rows that each_row names, over divisor.
 template <int strips, bool whole, typename EachRow>
-PREFGRAD_INLINE void sum_columns(const float* x, int64_t width, int64_t column, EachRow each_row, double divisor, float* y, bool add) {
+PREFGRAD_INLINE void sum_columns(const float* x, int64_t width, int64_t column, EachRow each_row, double divisor, float* y,
+                                 bool add) {
   const int64_t count = width - column;
-  const auto load = [&](const float* p) PREFGRAD_BODY { return whole ? f32x16::load(p) : f32x16::load_first(p, count, 0.0f); };
+  const auto load = [&](const float* p) PREFGRAD_BODY {
+    return whole ? f32x16::load(p) : f32x16::load_first(p, count, 0.0f);
+  };
   f64x8 low[strips], high[strips];
   for (int k = 0; k < strips; ++k) low[k] = high[k] = f64x8::set(0.0);
   each_row([&](int64_t row) PREFGRAD_BODY {
@@ -93,8 +96,8 @@ struct RowPositions {
 
 // Blocks [begin, end) of a table's gradient: grad_v = sum over the positions i of row v of grad_y_i. A row number outside
 // the table belongs to no row: then no sum can be trusted, and everything is NaN.
-inline void add_rows(const RowPositions& sorted, const float* grad_y, int64_t rows, int64_t width, float* grad, bool add, int64_t begin,
-                     int64_t end) {
+inline void add_rows(const RowPositions& sorted, const float* grad_y, int64_t rows, int64_t width, float* grad, bool add,
+                     int64_t begin, int64_t end) {
   const int64_t last = end * kTableBlock < rows ? end * kTableBlock : rows;
   for (int64_t v = begin * kTableBlock; v < last; ++v) {
     float* row = grad + v * width;

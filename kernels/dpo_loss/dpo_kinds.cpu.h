@@ -9,7 +9,20 @@ namespace prefgrad::PREFGRAD_ISA {
 constexpr double kLn2 = 0.69314718055994530942;
 
 // Codes of `kind`.
-enum DpoKind { kSigmoid, kRobust, kHinge, kIpo, kExoPair, kNcaPair, kBcoPair, kSppoHard, kApoZero, kApoDown, kDiscopop, kSigmoidNorm };
+enum DpoKind {
+  kSigmoid,
+  kRobust,
+  kHinge,
+  kIpo,
+  kExoPair,
+  kNcaPair,
+  kBcoPair,
+  kSppoHard,
+  kApoZero,
+  kApoDown,
+  kDiscopop,
+  kSigmoidNorm,  // kSigmoid with `normalize`
+};
 
 struct DpoTerm {
   f64x8 loss, by_chosen, by_rejected;
@@ -58,7 +71,7 @@ PREFGRAD_INLINE DpoTerm dpo_term(f64x8 c, f64x8 q, const DpoSettings& s) {
   const auto of_margin = [&](f64x8 loss, f64x8 slope) PREFGRAD_BODY -> DpoTerm {
     return {loss, beta * slope, zero - beta * slope};
   };
-  if constexpr (kind == kSigmoid || kind == kSigmoidNorm) {
+  if constexpr (kind == kSigmoid) {
     const Logistic l(x);
     return of_margin(zero - right * l.log_up - wrong * l.log_down, wrong * l.up - right * l.down);
   } else if constexpr (kind == kRobust) {

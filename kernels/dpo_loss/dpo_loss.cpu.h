@@ -82,7 +82,7 @@ inline void dpo_loss_terms(const DpoLoss& a, int64_t begin, int64_t end, int) {
     case kApoZero: return dpo_loss_items<kApoZero>(a, begin, end);
     case kApoDown: return dpo_loss_items<kApoDown>(a, begin, end);
     case kDiscopop: return dpo_loss_items<kDiscopop>(a, begin, end);
-    default: return dpo_loss_items<kSigmoid>(a, begin, end);  // and kSigmoidNorm, which differs in `normalize`
+    default: return dpo_loss_items<kSigmoid>(a, begin, end);  // and kSigmoidNorm
   }
 }
 

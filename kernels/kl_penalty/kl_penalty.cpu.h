@@ -36,7 +36,8 @@ struct KlPenaltyTerms {
   const KlPenalty& a;
   double coefficient;
 
-  KlPenaltyTerms(const KlPenalty& args, int64_t b) : a(args), coefficient(coefficient_of(args, sequence_of(args, b).count)) {}
+  KlPenaltyTerms(const KlPenalty& args, int64_t b)
+      : a(args), coefficient(coefficient_of(args, sequence_of(args, b).count)) {}
 
   PREFGRAD_INLINE KlPenaltySums chunk(int64_t first, int64_t count) const {
     const f64x8 zero = f64x8::set(0.0), factor = f64x8::set(coefficient);

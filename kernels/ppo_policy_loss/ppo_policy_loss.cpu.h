@@ -161,8 +161,10 @@ inline void ppo_policy_loss_finish(const PpoPolicyLoss& a, int64_t, int64_t, int
       s.ratio_max = larger(q.ratio, s.ratio_max);
     }
   }
-  const double stats[13] = {numerator,      h.denominator, h.tokens,    ratios,      s.clipped_low, s.clipped_high,    s.dual_clipped,
-                            s.approx_kl, s.ratio,       s.ratio_min, s.ratio_max, s.log_ratio,   s.log_ratio_square};
+  const double stats[13] = {
+      numerator,   h.denominator, h.tokens,    ratios,      s.clipped_low, s.clipped_high,     s.dual_clipped,
+      s.approx_kl, s.ratio,       s.ratio_min, s.ratio_max, s.log_ratio,   s.log_ratio_square,
+  };
   for (int k = 0; k < 13; ++k) a.stats[k] = static_cast<float>(stats[k]);
 }
 

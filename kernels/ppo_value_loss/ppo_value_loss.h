@@ -1,5 +1,5 @@
-// Value loss of PPO (Schulman et al. 2017, arXiv:1707.06347 eq. 9; the clip as in the OpenAI baselines). Per token, V = value,
-// R = returns, and with `clip` Vc = old_value + clip(V - old_value, -clip, clip):
+// Value loss of PPO (Schulman et al. 2017, arXiv:1707.06347 eq. 9; the clip as in the OpenAI baselines). Per token,
+// V = value, R = returns, and with `clip` Vc = old_value + clip(V - old_value, -clip, clip):
 //   term = scale max((V - R)^2, (Vc - R)^2)
 //   d term / dV = 2 scale (V - R), and 0 where the clipped square is the larger one
 // loss = sum over b of share_b sum over t of w_t term_t / D, share_b = 1 (or 1 / n), D = denominator or normalizer.
