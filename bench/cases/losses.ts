@@ -1,0 +1,101 @@
+/** Scalar losses, value and gradient: what a call costs when there is next to nothing to do, and what a million terms cost. */
+
+import type { OpName } from '../../lib/index.ts'
+import { f32, flags, normals, u8 } from '../data.ts'
+import type { Goal, Operand, OptionValue, Variant, Work } from '../types.ts'
+import { type Family, shapeText, traffic } from './family.ts'
+
+const TINY = 8
+const SMALL = 1000
+
+/** From TypeScript, in milliseconds: a prepared call and one with `out` within 2 us, a plain one within 5 us. */
+const tinyGoals: readonly Goal[] = [
+  { of: 'time', variant: 'prepared', atMost: 0.002, threads: 1 },
+  { of: 'time', variant: 'with out', atMost: 0.002, threads: 1 },
+  { of: 'time', variant: 'eager', atMost: 0.005, threads: 1 },
+]
+
+interface Loss {
+  op: OpName
+  letter: 'N' | 'B'
+  inputs(count: number): Record<string, Operand>
+  options?: Record<string, OptionValue>
+  judged: readonly string[]
+}
+
+const lossFamily = ({ op, letter, inputs: draw, options = {}, judged }: Loss): Family => ({
+  op,
+  letters: letter,
+  dtypes: ['f32'],
+  cases: [
+    { shape: [TINY], representative: true },
+    { shape: [SMALL], representative: true },
+    { shape: [100_000] },
+    { shape: [1_000_000], representative: true },
+  ],
+  make(shape): Work {
+    const [count] = shape
+    const inputs = draw(count)
+    const isSmall = count <= SMALL
+    const variants: readonly Variant[] = isSmall ? ['prepared', 'with out', 'eager'] : ['prepared']
+    return {
+      op,
+      shape: shapeText(shape),
+      dtype: 'f32',
+      inputs,
+      options,
+      unit: 'GB/s',
+      amount: traffic(op, { [letter]: count }, inputs, options),
+      judged,
+      tolerance: 1e-4,
+      variants,
+      goals: count <= TINY ? tinyGoals : [],
+      ...(isSmall ? { note: 'this is the overhead of a call, not arithmetic' } : {}),
+    }
+  },
+})
+
+export const ppoPolicyLoss = lossFamily({
+  op: 'ppoPolicyLoss',
+  letter: 'N',
+  inputs: (count) => ({
+    logprob: f32(normals(count, 1, 0.2, -2)),
+    oldLogprob: f32(normals(count, 2, 0.2, -2)),
+    advantage: f32(normals(count, 3)),
+    valid: u8(flags(count, 4, 0.9)),
+  }),
+  options: { clipLow: 0.2, clipHigh: 0.2 },
+  judged: ['loss', 'gradLogprob'],
+})
+
+export const ppoValueLoss = lossFamily({
+  op: 'ppoValueLoss',
+  letter: 'N',
+  inputs: (count) => ({
+    value: f32(normals(count, 1)),
+    returns: f32(normals(count, 2)),
+    valid: u8(flags(count, 4, 0.9)),
+  }),
+  options: { scale: 0.5 },
+  judged: ['loss', 'gradValue'],
+})
+
+export const bradleyTerryLoss = lossFamily({
+  op: 'bradleyTerryLoss',
+  letter: 'B',
+  inputs: (count) => ({ chosen: f32(normals(count, 1, 2, 0.5)), rejected: f32(normals(count, 2, 2)) }),
+  judged: ['loss', 'gradChosen', 'gradRejected'],
+})
+
+export const dpoLoss = lossFamily({
+  op: 'dpoLoss',
+  letter: 'B',
+  inputs: (count) => ({
+    policyChosen: f32(normals(count, 1, 10, -100)),
+    policyRejected: f32(normals(count, 2, 10, -110)),
+    refChosen: f32(normals(count, 3, 10, -102)),
+    refRejected: f32(normals(count, 4, 10, -108)),
+  }),
+  options: { beta: 0.1 },
+  judged: ['loss', 'gradPolicyChosen', 'gradPolicyRejected'],
+})

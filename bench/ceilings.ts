@@ -1,0 +1,129 @@
+/** What this machine can do at best, from native/ceilings.cc: held beside every case that runs into memory or arithmetic. */
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import { packageRoot } from './environment.ts'
+import type { Ceiling, Implementation, Setting, Work } from './types.ts'
+
+interface Addon {
+  open(threads: number): unknown
+  run(handle: unknown, kind: string, isa: string, amount: number, ...arrays: Float32Array[]): number
+}
+
+export type CeilingKind = 'read' | 'copy' | 'triad' | 'multiplyAdd'
+
+interface Test {
+  /** Native tests that do the same thing in different ways; the fastest counts. */
+  ways: readonly string[]
+  arrays: number
+  /** Bytes per float of one array, or operations per multiply-add. */
+  weight: number
+}
+
+const TESTS: Readonly<Record<CeilingKind, Test>> = {
+  read: { ways: ['read'], arrays: 1, weight: 4 },
+  copy: { ways: ['copy', 'copyStreamed'], arrays: 2, weight: 8 },
+  triad: { ways: ['triad', 'triadStreamed'], arrays: 3, weight: 12 },
+  multiplyAdd: { ways: ['multiplyAdd'], arrays: 0, weight: 2 },
+}
+
+/** Work items of one arithmetic test: some milliseconds. */
+const ARITHMETIC_ITEMS = 48
+/** Bytes that a memory test touches when no case says how many: far more than caches hold. */
+const DEFAULT_BYTES = 192 * 2 ** 20
+
+/** The tests of the bench's own addon; `undefined` if it was not built. */
+export class Ceilings {
+  readonly #addon: Addon
+  readonly #isas: readonly string[]
+  readonly #pools = new Map<number, unknown>()
+  #scratch: Float32Array[] = []
+
+  /** `isas`: what the processor has, best first. */
+  static load(isas: readonly string[]): Ceilings | undefined {
+    try {
+      return new Ceilings(createRequire(import.meta.url)(join(packageRoot, 'build/Release/ceilings.node')), isas)
+    } catch {
+      return undefined
+    }
+  }
+
+  private constructor(addon: Addon, isas: readonly string[]) {
+    this.#addon = addon
+    this.#isas = isas
+  }
+
+  /** Best rate of a test over a few runs. */
+  measure(kind: CeilingKind, { threads, isa }: Setting, repeats = 9): Ceiling {
+    const arrays = this.#arrays(kind, DEFAULT_BYTES)
+    let rate = 0
+    for (let r = 0; r < repeats; r++) rate = Math.max(rate, this.#once(kind, { threads, isa }, arrays))
+    return {
+      kind,
+      isa: kind === 'multiplyAdd' ? isa : '',
+      threads,
+      rate,
+      unit: TESTS[kind].arrays ? 'GB/s' : 'GFLOP/s',
+    }
+  }
+
+  /** The ceiling of a case as a line of its table: a read of the very input, or other traffic of the same size. */
+  implementation(work: Work, setting: Setting): Implementation | undefined {
+    if (work.ceiling === undefined) return undefined
+    const { kind } = work.ceiling
+    const arrays = work.ceiling.kind === 'read' ? [asFloats(work, work.ceiling.input)] : this.#arrays(kind, work.amount)
+    const perMillisecond = 1e6
+    return {
+      name: NAMES[kind],
+      peer: 'ceiling',
+      sample: async () => work.amount / (this.#once(kind, setting, arrays) * perMillisecond),
+      dispose: async () => {
+        this.#scratch = []
+      },
+    }
+  }
+
+  /** 1e9 bytes or operations a second, the fastest of the test's ways once each. */
+  #once(kind: CeilingKind, { threads, isa }: Setting, arrays: readonly Float32Array[]): number {
+    const { ways, weight } = TESTS[kind]
+    const amount = arrays[0]?.length ?? ARITHMETIC_ITEMS
+    let best = 0
+    for (const way of ways) {
+      // Memory does not care which instructions ask for it, arithmetic does.
+      for (const tried of kind === 'multiplyAdd' ? [isa] : this.#isas) {
+        const start = performance.now()
+        const done = this.#addon.run(this.#pool(threads), way, tried, amount, ...arrays)
+        const elapsed = performance.now() - start
+        if (done === 0) continue
+        best = Math.max(best, (done * weight) / elapsed / 1e6)
+        break
+      }
+    }
+    return best
+  }
+
+  #pool(threads: number): unknown {
+    if (!this.#pools.has(threads)) this.#pools.set(threads, this.#addon.open(threads))
+    return this.#pools.get(threads)
+  }
+
+  #arrays(kind: CeilingKind, bytes: number): Float32Array[] {
+    const { arrays, weight } = TESTS[kind]
+    const length = Math.ceil(bytes / weight)
+    if (this.#scratch.length < arrays || (this.#scratch[0]?.length ?? 0) !== length) {
+      this.#scratch = Array.from({ length: arrays }, (_, i) => new Float32Array(length).fill(i + 1))
+    }
+    return this.#scratch.slice(0, arrays)
+  }
+}
+
+const NAMES: Readonly<Record<CeilingKind, string>> = {
+  read: 'plain read (ceiling)',
+  copy: 'copy (ceiling)',
+  triad: 'triad (ceiling)',
+  multiplyAdd: 'multiply-add peak (ceiling)',
+}
+
+const asFloats = (work: Work, input: string): Float32Array => {
+  const { data } = work.inputs[input]
+  return new Float32Array(data.buffer, data.byteOffset, Math.floor(data.byteLength / 4))
+}

@@ -1,0 +1,205 @@
+/** One case: make the inputs, load every implementation, judge its results, then take times in turn. */
+import { mkdtemp, open, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Device } from '../lib/device.ts'
+import { openDevice } from '../lib/index.ts'
+import { exactOutputs, largestError } from './accuracy.ts'
+import type { Ceilings } from './ceilings.ts'
+import { judgeGoals } from './goals.ts'
+import type { Planned } from './plan.ts'
+import { prefgradImplementations } from './prefgrad.ts'
+import { type Samples, sampleInTurn } from './sampling.ts'
+import { summarize, withinNoise } from './statistics.ts'
+import type { About, CaseResult, Implementation, Peer, Row, Session, Setting, SharedInputs, Work } from './types.ts'
+
+/** Inputs in one raw file for other processes, written when the first of them asks. */
+const shareInputs = (work: Work): SharedInputs & { remove(): Promise<void> } => {
+  let folder: string | undefined
+  let written: ReturnType<SharedInputs['file']> | undefined
+  const write: SharedInputs['file'] = async () => {
+    folder = await mkdtemp(join(tmpdir(), 'prefgrad-bench-'))
+    const path = join(folder, 'inputs.bin')
+    const file = await open(path, 'w')
+    const inputs: Awaited<ReturnType<SharedInputs['file']>>['inputs'] = {}
+    let offset = 0
+    try {
+      for (const [name, { data, shape, dtype }] of Object.entries(work.inputs)) {
+        inputs[name] = { dtype, shape, offset }
+        const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+        for (let at = 0; at < bytes.length; ) at += (await file.write(bytes, at)).bytesWritten
+        offset += data.byteLength
+      }
+    } finally {
+      await file.close()
+    }
+    return { path, inputs }
+  }
+  return {
+    file: () => {
+      written ??= write()
+      return written
+    },
+    remove: async () => {
+      if (folder !== undefined) await rm(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+export interface BenchOptions {
+  ceilings: Ceilings | undefined
+  peers: readonly Peer[]
+  threads: readonly number[]
+  repeats: number
+  /** Told what is being done. */
+  progress: (text: string) => void
+}
+
+/** Keeps peers and devices open between cases. */
+export class Bench {
+  readonly #options: BenchOptions
+  readonly #sessions = new Map<string, Promise<Session>>()
+  readonly #devices = new Map<string, Promise<Device>>()
+
+  constructor(options: BenchOptions) {
+    this.#options = options
+  }
+
+  /** What the peers that were started say about themselves. */
+  async about(): Promise<About[]> {
+    const settled = await Promise.allSettled(this.#sessions.values())
+    return settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value.about] : []))
+  }
+
+  async close(): Promise<void> {
+    const sessions = await Promise.allSettled(this.#sessions.values())
+    await Promise.all(sessions.map((one) => (one.status === 'fulfilled' ? one.value.close() : undefined)))
+    for (const device of await Promise.all(this.#devices.values())) device.dispose()
+  }
+
+  /** Measures a case on one instruction set, at each number of threads. */
+  async run({ family, shape, dtype }: Planned, isa: string): Promise<CaseResult> {
+    const { threads, progress } = this.#options
+    const work = family.make(shape, dtype, await this.#device({ threads: 1, isa }))
+    const shared = shareInputs(work)
+    const rows: Row[] = []
+    try {
+      const exact = work.judged.length > 0 ? exactOutputs(work, await this.#device({ threads: 1, isa })) : {}
+      for (const count of threads) {
+        progress(`${work.op} ${work.shape} ${dtype} ${isa}, ${count} thread${count === 1 ? '' : 's'}`)
+        rows.push(...(await this.#runWith(work, shared, exact, { threads: count, isa })))
+      }
+    } finally {
+      await shared.remove()
+    }
+    return {
+      op: work.op,
+      shape: work.shape,
+      dtype,
+      isa,
+      unit: work.unit,
+      amount: work.amount,
+      ...(work.ceiling === undefined ? {} : { ceiling: work.ceiling.kind }),
+      ...(work.note === undefined ? {} : { note: work.note }),
+      rows,
+      goals: judgeGoals(work, rows),
+    }
+  }
+
+  async #runWith(
+    work: Work,
+    shared: SharedInputs,
+    exact: Record<string, ArrayLike<number>>,
+    setting: Setting,
+  ): Promise<Row[]> {
+    const failed: Row[] = []
+    const implementations: Implementation[] = []
+    const ceiling = this.#options.ceilings?.implementation(work, setting)
+    if (ceiling !== undefined) implementations.push(ceiling)
+    const attempt = async (name: string, load: () => Promise<Implementation[]>): Promise<void> => {
+      try {
+        implementations.push(...(await load()))
+      } catch (error) {
+        failed.push(failedRow(name, setting.threads, (error as Error).message))
+      }
+    }
+    await attempt('prefgrad', async () => prefgradImplementations(work, await this.#device(setting)))
+    for (const peer of this.#options.peers) {
+      await attempt(peer.name, async () => (await this.#session(peer, setting)).load(work, shared))
+    }
+    const errors = new Map<Implementation, number>()
+    for (const one of implementations) {
+      if (work.judged.length > 0 && one.outputs !== undefined) errors.set(one, largestError(await one.outputs(), exact))
+    }
+    const samples = await sampleInTurn(implementations, { repeats: this.#options.repeats })
+    for (const one of implementations) await one.dispose?.()
+    return [...toRows(work, samples, errors, setting.threads), ...failed]
+  }
+
+  #session(peer: Peer, setting: Setting): Promise<Session> {
+    return remember(this.#sessions, `${peer.name} ${setting.isa} ${setting.threads}`, () => peer.open(setting))
+  }
+
+  #device(setting: Setting): Promise<Device> {
+    return remember(this.#devices, `${setting.isa} ${setting.threads}`, () => openDevice('cpu', setting))
+  }
+}
+
+const remember = <T>(known: Map<string, Promise<T>>, key: string, make: () => Promise<T>): Promise<T> => {
+  const found = known.get(key) ?? make()
+  known.set(key, found)
+  return found
+}
+
+const failedRow = (implementation: string, threads: number, why: string): Row => ({
+  implementation,
+  peer: implementation,
+  threads,
+  samples: 0,
+  calls: 0,
+  min: 0,
+  median: 0,
+  p20: 0,
+  p80: 0,
+  rate: 0,
+  failed: why.split('\n')[0],
+})
+
+/** Units of the case's rate per millisecond. */
+const PER_MILLISECOND = { 'GB/s': 1e-6, 'GFLOP/s': 1e-6, 'tokens/s': 1e3 } as const
+
+const toRows = (
+  work: Work,
+  samples: readonly Samples[],
+  errors: ReadonlyMap<Implementation, number>,
+  threads: number,
+): Row[] => {
+  const rows = samples.map(({ implementation, calls, times, failed }): Row => {
+    const { name, peer } = implementation
+    if (failed !== undefined) return { ...failedRow(name, threads, failed), peer }
+    const summary = summarize(times)
+    const maxError = errors.get(implementation)
+    const isWrong = maxError !== undefined && !(maxError <= work.tolerance)
+    return {
+      implementation: name,
+      peer,
+      threads,
+      samples: times.length,
+      calls,
+      ...summary,
+      rate: (work.amount / summary.min) * PER_MILLISECOND[work.unit],
+      ...(maxError === undefined ? {} : { maxError }),
+      ...(isWrong ? { failed: `wrong result: off by ${maxError} of the largest exact value` } : {}),
+    }
+  })
+  const own = rows.find((row) => row.peer === 'prefgrad' && row.failed === undefined)
+  const ceiling = rows.find((row) => row.peer === 'ceiling' && row.failed === undefined)
+  for (const row of rows) {
+    if (row.failed !== undefined) continue
+    if (ceiling !== undefined && row !== ceiling) row.ofCeiling = row.rate / ceiling.rate
+    if (own === undefined || row.peer === 'ceiling') continue
+    row.ratio = row.min / own.min
+    if (row !== own) row.withinNoise = withinNoise(row, own)
+  }
+  return rows
+}

@@ -1,0 +1,165 @@
+/** Peers in Python: a child process per number of threads and instruction set, kept alive, asked by JSON lines. */
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { promisify } from 'node:util'
+import { isSampled } from '../accuracy.ts'
+import { packageRoot } from '../environment.ts'
+import type { About, Implementation, Peer, Session, Setting, SharedInputs, Work } from '../types.ts'
+
+/** Debian installs PyTorch for its own Python, which need not be the first one on the path. */
+const interpreters = (): string[] => [process.env.PREFGRAD_PYTHON ?? [], 'python3', '/usr/bin/python3'].flat()
+
+const findPython = async (modules: string): Promise<string | undefined> => {
+  for (const python of interpreters()) {
+    try {
+      await promisify(execFile)(python, ['-c', `import ${modules}`])
+      return python
+    } catch {}
+  }
+  return undefined
+}
+
+/** OpenBLAS's name for kernels of our instruction set; absent: its own choice for this processor. */
+const CORES: Readonly<Record<string, string>> = { avx2: 'Haswell', baseline: 'Nehalem' }
+
+/** Threads and instruction set can only be told when the process starts. */
+const environment = ({ threads, isa }: Setting): Record<string, string> => ({
+  OMP_NUM_THREADS: String(threads),
+  OPENBLAS_NUM_THREADS: String(threads),
+  MKL_NUM_THREADS: String(threads),
+  ATEN_CPU_CAPABILITY: isa === 'baseline' ? 'default' : isa,
+  ...(CORES[isa] === undefined ? {} : { OPENBLAS_CORETYPE: CORES[isa] }),
+  PYTHONDONTWRITEBYTECODE: '1',
+})
+
+interface Hello {
+  version: string
+  capability?: string
+  threads?: number
+  built?: string
+  blas: { file: string; version: string; kernels?: string; threads?: number }[]
+  gemm: number
+  ops: Record<string, string[]>
+}
+
+/** One child: a request at a time, an answer each. */
+class Child {
+  readonly #process: ChildProcess
+  readonly #answers: AsyncIterator<string>
+  #stderr = ''
+
+  constructor(python: string, script: string, setting: Setting) {
+    this.#process = spawn(python, [join(packageRoot, 'bench/peers', script)], {
+      env: { ...process.env, ...environment(setting) },
+      stdio: ['pipe', 'pipe', 'pipe'],
+    })
+    this.#process.stderr!.on('data', (text) => {
+      this.#stderr = `${this.#stderr}${text}`.slice(-400)
+    })
+    // A peer that dies is reported by the next request.
+    this.#process.on('error', () => {})
+    this.#process.stdin!.on('error', () => {})
+    this.#answers = createInterface({ input: this.#process.stdout! })[Symbol.asyncIterator]()
+  }
+
+  async ask<T>(request: Record<string, unknown>): Promise<T> {
+    this.#process.stdin!.write(`${JSON.stringify(request)}\n`)
+    const { value, done } = await this.#answers.next()
+    if (done) throw new Error(`the peer's process ended. ${this.#stderr.trim()}`)
+    const answer = JSON.parse(value) as T & { error?: string }
+    if (answer.error !== undefined) throw new Error(answer.error)
+    return answer
+  }
+
+  async close(): Promise<void> {
+    const ended = new Promise((resolve) => this.#process.once('close', resolve))
+    this.#process.stdin!.end()
+    await ended
+  }
+}
+
+const decode = (base64: string): Float32Array => {
+  const bytes = Buffer.from(base64, 'base64')
+  return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength))
+}
+
+const implementation = (
+  child: Child,
+  peer: string,
+  work: Work,
+  slot: string,
+  name: string,
+  outputs: string[],
+): Implementation => ({
+  name: `${peer} ${name}`,
+  peer,
+  lingers: true,
+  sample: async (calls) => (await child.ask<{ ms: number }>({ do: 'sample', slot, calls })).ms,
+  outputs: async () => {
+    const found: Record<string, ArrayLike<number>> = {}
+    for (const output of work.judged.filter((judged) => outputs.includes(judged))) {
+      const rows = isSampled(work, output) ? work.sampled!.rows : null
+      const answer = await child.ask<{ outputs: Record<string, string> }>({
+        do: 'judge',
+        slot,
+        outputs: [output],
+        rows,
+      })
+      found[output] = decode(answer.outputs[output])
+    }
+    return found
+  },
+  dispose: async () => void (await child.ask({ do: 'unload', slot })),
+})
+
+const openSession = async (peer: string, python: string, script: string, setting: Setting): Promise<Session> => {
+  const child = new Child(python, script, setting)
+  const hello = await child.ask<Hello>({ do: 'hello' })
+  const blas = hello.blas.map(({ file, version, kernels, threads }) =>
+    kernels === undefined ? `${version} (${file})` : `${version}, ${kernels} kernels, ${threads} threads (${file})`,
+  )
+  const about: About = {
+    peer,
+    version: hello.version,
+    ...setting,
+    details: [
+      ...(hello.capability === undefined ? [] : [`CPU capability ${hello.capability}`]),
+      ...(hello.built === undefined ? [] : [`built with ${hello.built}`]),
+      ...(blas.length > 0 ? blas : ['no BLAS library in the process: built in, or none']),
+    ],
+    gemm: hello.gemm,
+  }
+  return {
+    about,
+    async load(work: Work, shared: SharedInputs) {
+      if (work.drive !== undefined || hello.ops[work.op] === undefined) return []
+      const { path: file, inputs } = await shared.file()
+      const found: Implementation[] = []
+      for (const variant of hello.ops[work.op]) {
+        const slot = `${work.op}.${variant}`
+        const request = { do: 'load', slot, op: work.op, variant, file, inputs, options: work.options }
+        const { outputs } = await child.ask<{ outputs: string[] }>(request)
+        found.push(implementation(child, peer, work, slot, variant, outputs))
+      }
+      return found
+    },
+    close: () => child.close(),
+  }
+}
+
+/** A peer that is a Python script beside this file and needs some modules. */
+export const pythonPeer = (name: string, modules: string, script: string, install: string): Peer => {
+  let python: Promise<string | undefined> | undefined
+  const find = (): Promise<string | undefined> => {
+    python ??= findPython(modules)
+    return python
+  }
+  return {
+    name,
+    install,
+    missing: async () =>
+      (await find()) === undefined ? `none of ${interpreters().join(', ')} can import ${modules}` : undefined,
+    open: async (setting) => openSession(name, (await find())!, script, setting),
+  }
+}

@@ -1,0 +1,147 @@
+/** Results as text for the terminal and as Markdown for the repository. */
+import { goalText } from './goals.ts'
+import type { About, CaseResult, Ceiling, Environment, Results, Row } from './types.ts'
+
+const three = (n: number): string => (n === 0 ? '0' : Number(n.toPrecision(3)).toString())
+const share = (n: number | undefined): string => (n === undefined ? '' : `${(n * 100).toFixed(0)} %`)
+const error = (n: number | undefined): string => (n === undefined ? '' : n === 0 ? '0' : n.toExponential(1))
+const ratio = (row: Row): string =>
+  row.ratio === undefined
+    ? ''
+    : `${row.withinNoise ? '~' : ''}${row.ratio >= 100 ? row.ratio.toFixed(0) : row.ratio.toFixed(2)}x`
+
+/** Times of very short calls read better in microseconds. */
+const timeUnit = ({ rows }: CaseResult): { name: string; scale: number } => {
+  const own = rows.find((row) => row.peer === 'prefgrad' && row.min > 0)
+  return own !== undefined && own.min < 0.1 ? { name: 'us', scale: 1e3 } : { name: 'ms', scale: 1 }
+}
+
+/** Header and body of a case's table. */
+const caseTable = (result: CaseResult): string[][] => {
+  const { name, scale } = timeUnit(result)
+  const header = [
+    'implementation',
+    'threads',
+    'n',
+    `min ${name}`,
+    'median',
+    'p20',
+    'p80',
+    result.unit,
+    'of ceiling',
+    'vs prefgrad',
+    'max error',
+  ]
+  const body = result.rows.map((row) => {
+    const times =
+      row.samples === 0 ? ['', '', '', ''] : [row.min, row.median, row.p20, row.p80].map((t) => three(t * scale))
+    const label = row.failed === undefined ? row.implementation : `${row.implementation}: ${row.failed}`
+    const counts = row.samples === 0 ? '' : String(row.samples)
+    const rate = row.samples === 0 ? '' : three(row.rate)
+    return [label, String(row.threads), counts, ...times, rate, share(row.ofCeiling), ratio(row), error(row.maxError)]
+  })
+  return [header, ...body]
+}
+
+/** Columns padded to one width; the first is aligned left, the others right. */
+const aligned = (table: readonly string[][]): string[] => {
+  const widths = table[0].map((_, c) => Math.max(...table.map((row) => row[c].length)))
+  return table.map((row) =>
+    row
+      .map((cell, c) => (c === 0 ? cell.padEnd(widths[c]) : cell.padStart(widths[c])))
+      .join('  ')
+      .trimEnd(),
+  )
+}
+
+const markdown = (table: readonly string[][]): string[] => {
+  const line = (cells: readonly string[]) => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`
+  const [header, ...body] = table
+  return [line(header), line(header.map((_, c) => (c === 0 ? '---' : '---:'))), ...body.map(line)]
+}
+
+export const caseTitle = ({ op, shape, dtype, isa }: CaseResult): string => `${op} [${shape}] ${dtype}, ${isa}`
+
+/** A case as it is printed. */
+export const caseText = (result: CaseResult): string =>
+  [
+    caseTitle(result) + (result.note === undefined ? '' : ` (${result.note})`),
+    ...aligned(caseTable(result)).map((line) => `  ${line}`),
+    ...result.goals.map((goal) => `  ${goalText(goal)}`),
+    '',
+  ].join('\n')
+
+export const environmentLines = (e: Environment): string[] => [
+  `prefgrad ${e.version}, commit ${e.commit}, ${e.device} of ${e.isas.join(', ')}`,
+  `${e.cpu}, ${e.cores} cores, ${e.memoryGiB} GiB, ${e.platform}, Node ${e.node}`,
+  `load average ${e.load.join(', ')}; ${e.date}; ${e.command}`,
+]
+
+const aboutLine = ({ peer, version, threads, isa, details, gemm }: About): string => {
+  const rate = gemm === undefined ? '' : `; GEMM 1024^3 ${three(gemm)} GFLOP/s`
+  return `${peer}: ${version}, ${threads} thread${threads === 1 ? '' : 's'}, ${isa}; ${details.join('; ')}${rate}`
+}
+export const aboutLines = (about: readonly About[]): string[] => about.map(aboutLine)
+
+const ceilingTable = (ceilings: readonly Ceiling[]): string[][] => [
+  ['ceiling', 'threads', 'rate', ''],
+  ...ceilings.map(({ kind, isa, threads, rate, unit }) => [
+    isa === '' ? kind : `${kind} ${isa}`,
+    String(threads),
+    three(rate),
+    unit,
+  ]),
+]
+export const ceilingLines = (ceilings: readonly Ceiling[]): string[] => aligned(ceilingTable(ceilings))
+
+/** A PyTorch or NumPy without a good BLAS makes every comparison of whole models worthless: say so. */
+export const slowPeerLines = (about: readonly About[], ceilings: readonly Ceiling[]): string[] =>
+  about.flatMap(({ peer, threads, isa, gemm }) => {
+    const peak = ceilings.find((one) => one.kind === 'multiplyAdd' && one.isa === isa && one.threads === threads)?.rate
+    return gemm !== undefined && peak !== undefined && gemm < peak / 2
+      ? [
+          `${peer} multiplies matrices at ${share(gemm / peak)} of the peak (${threads} threads, ${isa}): its BLAS is slow, or the machine busy`,
+        ]
+      : []
+  })
+
+export const LEGEND = [
+  'min, median, p20 and p80 are times of one call; the rate and every comparison are those of the least times.',
+  'vs prefgrad: how many times as long as prefgrad it takes; ~ marks what this run cannot tell apart from prefgrad.',
+  'max error: largest difference from float64 at sampled rows, as a share of the largest exact value.',
+]
+
+/** bench/RESULTS.md from a run's results. */
+export const resultsMarkdown = (results: Results, jsonName: string): string => {
+  const { environment, ceilings, peers, missing, cases } = results
+  const missed = cases.flatMap((one) =>
+    one.goals.filter(({ met }) => met === false).map((goal) => `- ${caseTitle(one)}: ${goalText(goal)}`),
+  )
+  return [
+    '# Benchmark results',
+    '',
+    `Written by \`${environment.command}\`; the numbers are in [${jsonName}](results/${jsonName}). Make your own: \`npm run bench\`.`,
+    '',
+    ...environmentLines(environment).map((line) => `- ${line}`),
+    ...aboutLines(peers).map((line) => `- ${line}`),
+    ...missing.map(({ peer, why, install }) => `- ${peer} was not there (${why}); install it with \`${install}\``),
+    ...slowPeerLines(peers, ceilings).map((line) => `- ${line}`),
+    '',
+    ...markdown(ceilingTable(ceilings)),
+    '',
+    ...LEGEND.map((line) => `- ${line}`),
+    '',
+    '## Where a goal was missed',
+    '',
+    ...(missed.length > 0 ? missed : ['Nowhere in this run.']),
+    '',
+    ...cases.flatMap((one) => [
+      `## ${caseTitle(one)}`,
+      '',
+      ...(one.note === undefined ? [] : [`${one.note[0].toUpperCase()}${one.note.slice(1)}.`, '']),
+      ...markdown(caseTable(one)),
+      '',
+      ...(one.goals.length > 0 ? [...one.goals.map((goal) => `- ${goalText(goal)}`), ''] : []),
+    ]),
+  ].join('\n')
+}

@@ -1,0 +1,56 @@
+/** Taking times: implementations in turn, so that a busy moment of the machine falls on all of them alike. */
+import type { Implementation } from './types.ts'
+
+export interface SamplingOptions {
+  /** Samples of each implementation, at least 3 unless one alone is slower than the budget. */
+  repeats: number
+  /** Fast calls are repeated until a sample takes this long. */
+  sampleMs?: number
+  /** An implementation that has taken this long in all is asked no more, once it has 3 samples. */
+  budgetMs?: number
+}
+
+export interface Samples {
+  implementation: Implementation
+  calls: number
+  times: number[]
+  failed?: string
+}
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
+/** Threads of OpenMP, OpenBLAS and onnxruntime look for more work this long before they sleep. */
+const LINGER_MS = 30
+
+/** Times all implementations in rounds. One that throws is reported, and the others go on. */
+export const sampleInTurn = async (
+  implementations: readonly Implementation[],
+  { repeats, sampleMs = 3, budgetMs = 6000 }: SamplingOptions,
+): Promise<Samples[]> => {
+  const all: Samples[] = implementations.map((implementation) => ({ implementation, calls: 1, times: [] }))
+  const take = async (entry: Samples, calls: number): Promise<number> => {
+    try {
+      return await entry.implementation.sample(calls)
+    } catch (error) {
+      entry.failed = (error as Error).message
+      return Number.NaN
+    } finally {
+      if (entry.implementation.lingers) await pause(LINGER_MS)
+    }
+  }
+  for (const entry of all) {
+    const rough = await take(entry, 1)
+    // The first call pays for cold caches and compilation; the second says how many make a sample.
+    const once =
+      rough > sampleMs ? rough : await take(entry, Math.max(1, Math.ceil(sampleMs / 8 / Math.max(rough, 1e-4))))
+    if (entry.failed === undefined) entry.calls = Math.max(1, Math.ceil(sampleMs / Math.max(once, 1e-5)))
+  }
+  for (let round = 0; round < repeats; round++) {
+    for (const entry of all) {
+      const spent = entry.times.reduce((sum, ms) => sum + ms, 0) * entry.calls
+      if (entry.failed !== undefined || (entry.times.length >= 3 && spent > budgetMs)) continue
+      const ms = await take(entry, entry.calls)
+      if (entry.failed === undefined) entry.times.push(ms)
+    }
+  }
+  return all
+}
