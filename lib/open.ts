@@ -119,7 +119,8 @@ export const inspect = async (): Promise<Inspection> => {
   return result
 }
 
-const packageVersion = (readFileSync: typeof import('node:fs').readFileSync): string => {
+/** The version in package.json, wherever the library runs from. */
+export const packageVersion = (readFileSync: typeof import('node:fs').readFileSync): string => {
   for (const up of ['../package.json', '../../package.json']) {
     try {
       return JSON.parse(readFileSync(new URL(up, import.meta.url), 'utf8')).version

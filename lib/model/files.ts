@@ -9,7 +9,8 @@ import { checkConfig, type ModelConfig } from './config.ts'
 import type { Parameters } from './parameters.ts'
 import { readSafetensors, type SafetensorsInput, writeSafetensors } from './safetensors.ts'
 
-type Kind = 'causal-lm' | 'reward'
+/** A language model, or a reward model with its score head. */
+export type Kind = 'causal-lm' | 'reward'
 
 /** Written for people and for other libraries; read back strictly. */
 const configJson = (config: ModelConfig, kind: Kind, pooling: string | undefined): string =>
@@ -36,7 +37,13 @@ const configJson = (config: ModelConfig, kind: Kind, pooling: string | undefined
     2,
   )}\n`
 
-const readConfig = (path: string): { config: ModelConfig; pooling: 'mean' | 'last' } => {
+/**
+ * Reads a `config.json` in the words of Hugging Face's Llama.
+ *
+ * @throws PrefgradError `ERR_FILE` when it is missing, no JSON, or describes another shape of model; `ERR_CONFIG` for a size that
+ * does not fit.
+ */
+export const readConfig = (path: string): { config: ModelConfig; kind: Kind; pooling: 'mean' | 'last' } => {
   let json: Record<string, unknown>
   try {
     json = JSON.parse(readFileSync(path, 'utf8'))
@@ -48,15 +55,19 @@ const readConfig = (path: string): { config: ModelConfig; pooling: 'mean' | 'las
     })
   }
   if (
-    json.model_type !== 'llama' ||
+    json?.model_type !== 'llama' ||
     json.attention_bias === true ||
     json.mlp_bias === true ||
     (json.rope_scaling ?? null) !== null
   ) {
-    throw new PrefgradError('ERR_FILE', `${path} describes a model of another shape (model_type ${json.model_type}).`, {
-      arg: path,
-      fix: 'Only Llama-shaped models without biases and rope scaling can be read.',
-    })
+    throw new PrefgradError(
+      'ERR_FILE',
+      `${path} describes a model of another shape (model_type ${json?.model_type}).`,
+      {
+        arg: path,
+        fix: 'Only Llama-shaped models without biases and rope scaling can be read.',
+      },
+    )
   }
   const number = (name: string): number => json[name] as number
   const config = checkConfig({
@@ -71,7 +82,8 @@ const readConfig = (path: string): { config: ModelConfig; pooling: 'mean' | 'las
     normEpsilon: (json.rms_norm_eps as number | undefined) ?? 1e-6,
     tiedHead: json.tie_word_embeddings === true,
   })
-  return { config, pooling: json.prefgrad_pooling === 'last' ? 'last' : 'mean' }
+  const reward = Array.isArray(json.architectures) && json.architectures[0] === 'LlamaForSequenceClassification'
+  return { config, kind: reward ? 'reward' : 'causal-lm', pooling: json.prefgrad_pooling === 'last' ? 'last' : 'mean' }
 }
 
 /** Writes both files, each whole or not at all. Weights in f32, or in bf16 at half the size. */

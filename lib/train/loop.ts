@@ -62,11 +62,12 @@ export interface Task<Example> {
 /** Lets timers, Ctrl-C and other work in between two steps. */
 export const breathe = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
-/** The error of a stopped run; `saved` says where its state went. */
+/** The error of a stopped run; `saved` (its `value`) says where its state went. */
 export const aborted = (what: string, step: number, saved: string | undefined, cause: unknown): PrefgradError =>
-  new PrefgradError('ERR_ABORTED', `${what} was stopped after step ${step}.`, {
+  new PrefgradError('ERR_ABORTED', `stopped after step ${step}.`, {
     op: what,
     index: step,
+    value: saved,
     cause,
     fix:
       saved === undefined
@@ -133,6 +134,8 @@ export async function* optimize<Example>(
   const save = () =>
     store?.save({ step, arrays: packState(model, optimizer), state: { tokens, position: data.position } })
 
+  // A full disk or a folder that cannot be written is found out now, not after hours.
+  if (snapshot === undefined) await save()
   while (step < steps) {
     const position = data.position
     if (signal?.aborted === true) throw aborted(name, step, await save(), signal.reason)

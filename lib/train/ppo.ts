@@ -216,6 +216,7 @@ export async function* ppo(
       },
     })
 
+  if (snapshot === undefined) await save()
   while (round < iterations && !ended) {
     if (signal?.aborted === true) throw aborted('ppo', round, await save(), signal.reason)
     const roundStart = random.state()

@@ -153,6 +153,8 @@ export interface RewardEvaluation {
   accuracy: number
   /** Pairs with a preference. */
   decided: number
+  /** Mean score difference in favour of the preferred response, over those pairs. */
+  margin: number
   /** Probability that chosen wins, by the model, per pair: for calibration. */
   probability: Float64Array
   preference: Float64Array
@@ -163,7 +165,7 @@ export const evaluateReward = (model: RewardModel, pairs: readonly EncodedPair[]
   const scores = score(model, texts)
   const pick = (rows: Int32Array) => Float32Array.from(rows, (row) => scores[row])
   const result = bradleyTerryLoss({ chosen: pick(chosen), rejected: pick(rejected), preference, margin, weight })
-  let [right, decided] = [0, 0]
+  let [right, decided, toward] = [0, 0, 0]
   const probability = new Float64Array(chosen.length)
   for (let i = 0; i < chosen.length; i++) {
     const gap = scores[chosen[i]] - scores[rejected[i]]
@@ -171,11 +173,13 @@ export const evaluateReward = (model: RewardModel, pairs: readonly EncodedPair[]
     if (preference[i] === 0.5) continue
     decided++
     right += gap === 0 ? 0.5 : Number(gap > 0 === preference[i] > 0.5)
+    toward += preference[i] > 0.5 ? gap : -gap
   }
   return {
     loss: result.loss.item(),
     accuracy: right / Math.max(1, decided),
     decided,
+    margin: toward / Math.max(1, decided),
     probability,
     preference: Float64Array.from(preference),
   }

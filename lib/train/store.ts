@@ -1,9 +1,9 @@
 /** What a run leaves behind: metrics, checkpoints, and `run.json`. */
-import { appendFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { appendFileSync, existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { PrefgradError } from '../errors.ts'
-import { writeFileAtomic } from './atomic.ts'
-import { loadLatestCheckpoint, saveCheckpoint } from './checkpoint.ts'
+import { fileError, makeFolder, writeFileAtomic } from './atomic.ts'
+import { loadLatestCheckpoint, type SkippedCheckpoint, saveCheckpoint } from './checkpoint.ts'
 
 /** State of a loop between two steps: named f32 and i32 arrays, and everything else as JSON. */
 export interface Snapshot {
@@ -27,30 +27,34 @@ export class RunFolder implements SnapshotStore {
   readonly directory: string
   readonly #resume: boolean
   readonly #identity: string
+  /** Newer checkpoints that {@link restore} passed over because they are damaged. */
+  skipped: readonly SkippedCheckpoint[] = []
 
   /**
-   * `identity` is what must be the same for a snapshot to fit: configuration and data hashes, as one string.
+   * `identity` is what must be the same for a snapshot to fit: configuration and data hashes, as one string. Of a JSON object
+   * a refusal names the members that differ.
    *
-   * @throws PrefgradError `ERR_FILE` when the folder holds another run and `resume` is false
+   * @throws PrefgradError `ERR_FILE` when the folder holds another run and `resume` is false, or cannot be made
    */
   constructor(directory: string, options: { resume?: boolean; identity: string }) {
     this.directory = directory
     this.#resume = options.resume === true
     this.#identity = options.identity
-    if (!this.#resume && existsSync(this.#metrics)) {
+    if (!this.#resume && RunFolder.holdsRun(directory)) {
       throw new PrefgradError('ERR_FILE', `${directory} already holds a run.`, {
         arg: directory,
         fix: 'Give another folder, or --resume to go on with this one.',
       })
     }
-    try {
-      mkdirSync(join(directory, 'checkpoints'), { recursive: true })
-    } catch (cause) {
-      throw new PrefgradError('ERR_FILE', `${directory} cannot be made: ${(cause as Error).message}.`, {
-        arg: directory,
-        cause,
-      })
-    }
+    makeFolder(this.#checkpoints)
+  }
+
+  /** True when a run has begun in this folder. */
+  static holdsRun(directory: string): boolean {
+    const checkpoints = join(directory, 'checkpoints')
+    return (
+      existsSync(join(directory, 'metrics.jsonl')) || (existsSync(checkpoints) && readdirSync(checkpoints).length > 0)
+    )
   }
 
   get #metrics(): string {
@@ -67,12 +71,14 @@ export class RunFolder implements SnapshotStore {
     if (found === undefined) {
       throw new PrefgradError('ERR_CHECKPOINT', `${this.#checkpoints} has no checkpoint to resume from.`, {
         arg: this.directory,
-        fix: 'Start the run without --resume.',
+        fix: 'Start the run without --resume, in a new folder.',
       })
     }
+    this.skipped = found.skipped
     const { identity, ...state } = found.state as Record<string, unknown>
     if (identity !== this.#identity) {
-      throw new PrefgradError('ERR_CHECKPOINT', `${found.path} belongs to a run with other settings or data.`, {
+      const what = differences(identity, this.#identity)
+      throw new PrefgradError('ERR_CHECKPOINT', `${found.path} belongs to a run with other settings or data${what}.`, {
         arg: this.directory,
         fix: 'Resume with exactly the settings, seed and data files that the run was started with.',
       })
@@ -95,7 +101,11 @@ export class RunFolder implements SnapshotStore {
   }
 
   log(record: Record<string, unknown>): void {
-    appendFileSync(this.#metrics, `${JSON.stringify(record)}\n`)
+    try {
+      appendFileSync(this.#metrics, `${JSON.stringify(record)}\n`)
+    } catch (cause) {
+      throw fileError(cause, 'write', this.#metrics)
+    }
   }
 
   /** `run.json`: what was done, with what, and what it is good for. */
@@ -118,5 +128,19 @@ export class RunFolder implements SnapshotStore {
       })
     const text = new TextEncoder().encode(kept.map((line) => `${line}\n`).join(''))
     await writeFileAtomic(this.#metrics, [text])
+  }
+}
+
+/** The members in which two JSON objects differ, in words; nothing when they are no JSON objects. */
+const differences = (before: unknown, now: string): string => {
+  try {
+    const [old, wanted] = [JSON.parse(before as string), JSON.parse(now)] as Record<string, unknown>[]
+    const names = [...new Set([...Object.keys(old), ...Object.keys(wanted)])].filter(
+      (name) => JSON.stringify(old[name]) !== JSON.stringify(wanted[name]),
+    )
+    const shown = names.map((name) => `${name} was ${JSON.stringify(old[name])} and is ${JSON.stringify(wanted[name])}`)
+    return shown.length === 0 ? '' : `: ${shown.join('; ')}`
+  } catch {
+    return ''
   }
 }
