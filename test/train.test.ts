@@ -82,7 +82,7 @@ test('dpo raises the preferred text above the other one', async () => {
   const policy = fresh(device)
   const reference = policy.clone()
   const { first, last: end } = await last(
-    dpo(policy, reference, pairsOf(new Random(4), 128), { lr: 2e-3, batchSize: 32, epochs: 6 }),
+    dpo(policy, reference, pairsOf(new Random(4), 128), { lr: 2e-3, batchSize: 32, epochs: 12 }),
   )
   assert.ok(Math.abs(first.loss - Math.log(2)) < 1e-5, `the first loss is log 2, and was ${first.loss}`)
   assert.ok(end.loss < first.loss - 0.05, `loss ${first.loss} -> ${end.loss}`)
