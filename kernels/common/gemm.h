@@ -1,9 +1,9 @@
-// Matrix products in f32: C[row, column] is one chain of fused multiply-adds over the terms 0, 1, 2, ... that starts from 0.
-// Where the chain is cut (a block of terms at a time) its value is kept in f32 and taken up again, so that neither tiles, nor
-// threads, nor the number of rows change a bit, and AVX2 and AVX-512 agree.
+// Matrix products in f32: C[row, column] is one chain of fused multiply-adds over the terms 0, 1, 2, ... that starts
+// from 0. Where the chain is cut (a block of terms at a time) its value is kept in f32 and taken up again, so that
+// neither tiles, nor threads, nor the number of rows change a bit, and AVX2 and AVX-512 agree.
 //
-// A tile of C is one work item: the rows of A are packed for a block of terms (they stay in the second-level cache), then
-// columns of B a group at a time, and the micro-kernel keeps kMicroRows x kMicroColumns sums in registers.
+// A tile of C is one work item: the rows of A are packed for a block of terms (they stay in the second-level cache),
+// then columns of B a group at a time, and the micro-kernel keeps kMicroRows x kMicroColumns sums in registers.
 #pragma once
 #include "gemm_pack.h"
 
@@ -113,7 +113,7 @@ struct Gemm {
   bool add;
 };
 
-// `count` things in `parts` parts that differ by at most one: no part is left with a few rows that waste the micro-kernel.
+// `count` things in parts that differ by at most one: no part is left with a few rows that waste the micro-kernel.
 struct Parts {
   int64_t parts, size, larger;
   PREFGRAD_INLINE Parts(int64_t count, int64_t most)

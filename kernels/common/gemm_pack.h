@@ -1,5 +1,5 @@
-// Packing for gemm.h: lanes of a matrix operand side by side, one group of lanes per term, so that the micro-kernel walks
-// memory in one direction. A lane is a row or column of the product, a term is one step of its chain.
+// Packing for gemm.h: lanes of a matrix operand side by side, one group of lanes per term, so that the micro-kernel
+// walks memory in one direction. A lane is a row or column of the product, a term is one step of its chain.
 #pragma once
 #include "simd.h"
 
@@ -35,31 +35,39 @@ struct Operand {
 #if defined(__AVX512F__)
 constexpr int kPackLanes = 16;
 PREFGRAD_INLINE void copy_lanes(const float* from, float* to) { _mm512_storeu_ps(to, _mm512_loadu_ps(from)); }
-// A square of 16 rows from memory, written as its columns. Rows arrive in quarters, so that only the last two of four steps
-// of the transposition are shuffles; all of a row is read at once, because rows a power of two apart share a cache set.
+// A square of rows from memory, written as its columns: pairs of rows, fours, then 128-bit quarters. (With every lane
+// selected the masked forms are the plain instructions; GCC 12 warns about its own definition of the plain forms.)
+PREFGRAD_INLINE __m512 pairs_low(__m512 a, __m512 b) { return _mm512_maskz_unpacklo_ps(0xffff, a, b); }
+PREFGRAD_INLINE __m512 pairs_high(__m512 a, __m512 b) { return _mm512_maskz_unpackhi_ps(0xffff, a, b); }
+PREFGRAD_INLINE __m512 fours_low(__m512 a, __m512 b) {
+  return _mm512_castpd_ps(_mm512_maskz_unpacklo_pd(0xff, _mm512_castps_pd(a), _mm512_castps_pd(b)));
+}
+PREFGRAD_INLINE __m512 fours_high(__m512 a, __m512 b) {
+  return _mm512_castpd_ps(_mm512_maskz_unpackhi_pd(0xff, _mm512_castps_pd(a), _mm512_castps_pd(b)));
+}
+template <int which>
+PREFGRAD_INLINE __m512 quarters(__m512 a, __m512 b) {
+  return _mm512_maskz_shuffle_f32x4(0xffff, a, b, which);
+}
 PREFGRAD_INLINE void transpose_square(const float* const (&row)[16], float* to, int64_t pitch) {
-  __m512 quarter[4][4];
+  __m512 four[4][4];  // [i][k]: terms k, k + 4, k + 8, k + 12 of rows 4 i to 4 i + 3
 #pragma GCC unroll 4
   for (int i = 0; i < 4; ++i) {
-#pragma GCC unroll 4
-    for (int q = 0; q < 4; ++q) {
-      quarter[q][i] = _mm512_castps128_ps512(_mm_loadu_ps(row[i] + 4 * q));
-      quarter[q][i] = _mm512_insertf32x4(quarter[q][i], _mm_loadu_ps(row[4 + i] + 4 * q), 1);
-      quarter[q][i] = _mm512_insertf32x4(quarter[q][i], _mm_loadu_ps(row[8 + i] + 4 * q), 2);
-      quarter[q][i] = _mm512_insertf32x4(quarter[q][i], _mm_loadu_ps(row[12 + i] + 4 * q), 3);
-    }
+    const __m512 a = _mm512_loadu_ps(row[4 * i]), b = _mm512_loadu_ps(row[4 * i + 1]);
+    const __m512 c = _mm512_loadu_ps(row[4 * i + 2]), d = _mm512_loadu_ps(row[4 * i + 3]);
+    four[i][0] = fours_low(pairs_low(a, b), pairs_low(c, d));
+    four[i][1] = fours_high(pairs_low(a, b), pairs_low(c, d));
+    four[i][2] = fours_low(pairs_high(a, b), pairs_high(c, d));
+    four[i][3] = fours_high(pairs_high(a, b), pairs_high(c, d));
   }
 #pragma GCC unroll 4
-  for (int q = 0; q < 4; ++q) {
-    const __m512d even_low = _mm512_castps_pd(_mm512_maskz_unpacklo_ps(0xffff, quarter[q][0], quarter[q][1]));
-    const __m512d even_high = _mm512_castps_pd(_mm512_maskz_unpackhi_ps(0xffff, quarter[q][0], quarter[q][1]));
-    const __m512d odd_low = _mm512_castps_pd(_mm512_maskz_unpacklo_ps(0xffff, quarter[q][2], quarter[q][3]));
-    const __m512d odd_high = _mm512_castps_pd(_mm512_maskz_unpackhi_ps(0xffff, quarter[q][2], quarter[q][3]));
-    float* const out = to + 4 * q * pitch;
-    _mm512_storeu_ps(out, _mm512_castpd_ps(_mm512_maskz_unpacklo_pd(0xff, even_low, odd_low)));
-    _mm512_storeu_ps(out + pitch, _mm512_castpd_ps(_mm512_maskz_unpackhi_pd(0xff, even_low, odd_low)));
-    _mm512_storeu_ps(out + 2 * pitch, _mm512_castpd_ps(_mm512_maskz_unpacklo_pd(0xff, even_high, odd_high)));
-    _mm512_storeu_ps(out + 3 * pitch, _mm512_castpd_ps(_mm512_maskz_unpackhi_pd(0xff, even_high, odd_high)));
+  for (int k = 0; k < 4; ++k) {
+    const __m512 even = quarters<0x88>(four[0][k], four[1][k]), even_next = quarters<0x88>(four[2][k], four[3][k]);
+    const __m512 odd = quarters<0xdd>(four[0][k], four[1][k]), odd_next = quarters<0xdd>(four[2][k], four[3][k]);
+    _mm512_storeu_ps(to + k * pitch, quarters<0x88>(even, even_next));
+    _mm512_storeu_ps(to + (k + 4) * pitch, quarters<0x88>(odd, odd_next));
+    _mm512_storeu_ps(to + (k + 8) * pitch, quarters<0xdd>(even, even_next));
+    _mm512_storeu_ps(to + (k + 12) * pitch, quarters<0xdd>(odd, odd_next));
   }
 }
 #elif defined(__AVX2__) && defined(__FMA__)
@@ -95,8 +103,8 @@ PREFGRAD_INLINE void transpose_square(const float* const (&row)[4], float* to, i
 }
 #endif
 
-// `lanes` (at most kPackLanes) rows of `terms` values become `terms` groups of kPackLanes values, `pitch` apart. Lanes that
-// are not there repeat the last one: they are never looked at.
+// `lanes` (at most kPackLanes) rows of `terms` values become `terms` groups of kPackLanes values, `pitch` apart. Lanes
+// that are not there repeat the last one: they are never looked at.
 inline void pack_transposed(const float* from, int64_t stride, int64_t lanes, int64_t terms, float* to, int64_t pitch) {
   const float* row[kPackLanes];
   for (int lane = 0; lane < kPackLanes; ++lane) row[lane] = from + (lane < lanes ? lane : lanes - 1) * stride;

@@ -1,12 +1,13 @@
-// Rotary positions (Su et al. 2021, arXiv:2104.09864, eq. 34) in the halves layout: the pair (i, i + size / 2) of a head turns
-// by position * base^(-2 i / size). Angles are f64, their sines and cosines are rounded to f32 once.
+// Rotary positions (Su et al. 2021, arXiv:2104.09864, eq. 34), halves layout: the pair (i, i + size / 2) of a head is
+// turned by position * base^(-2 i / size). Angles are f64, their sines and cosines are rounded to f32 once.
 #pragma once
 #include "gemm_pack.h"
 #include "trigonometry.h"
 
 namespace prefgrad::PREFGRAD_ISA {
 
-// One head of `size` elements. The angles of a position are `pitch` cosines (one per pair, padded to a vector), then sines.
+// One head of `size` elements. The angles of a position are `pitch` cosines (one per pair, padded to whole vectors),
+// then as many sines.
 struct Rotation {
   int64_t size, half, pitch;
   double log_base;

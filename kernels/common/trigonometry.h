@@ -1,16 +1,17 @@
-// Sine and cosine in f64, written over the vectors of simd.h: no library call, so every ISA and platform gives the same bits.
+// Sine and cosine in f64, written over the vectors of simd.h: no library call, so every ISA gives the same bits.
 #pragma once
 #include "math.h"
 
 namespace prefgrad::PREFGRAD_ISA {
 
-// pi / 2 in three parts (Cody & Waite 1980): n times either of the first two is exact up to n = 2^20 (2^31 with an FMA).
+// pi / 2 in three parts (Cody & Waite 1980): n times either of the first two is exact up to n = 2^20, and with an FMA
+// up to 2^31.
 constexpr double kHalfPi1 = 0x1.921fb544p+0;
 constexpr double kHalfPi2 = 0x1.0b4611a6p-34;
 constexpr double kHalfPi3 = 0x1.3198a2e037073p-69;
 
-// Taylor series on |r| <= pi / 4, to r^15 / 15! and r^16 / 16!: remainders below 2^-53. Good to about 1e-16 as an absolute
-// error for |x| up to 2^31.
+// Taylor series on |r| <= pi / 4, to r^15 / 15! and r^16 / 16!: remainders below 2^-53. Absolute error about 1e-16 for
+// |x| up to 2^31.
 PREFGRAD_INLINE void sine_and_cosine(f64x8 x, f64x8& sine, f64x8& cosine) {
   const f64x8 zero = f64x8::set(0.0), one = f64x8::set(1.0);
   const f64x8 n = round_even(x * f64x8::set(0x1.45f306dc9c883p-1));

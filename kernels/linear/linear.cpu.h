@@ -6,7 +6,8 @@
 namespace prefgrad::PREFGRAD_ISA {
 
 // Items are tiles of the product in row-major order.
-inline void gemm_items(const Gemm& g, int64_t tile_rows, int64_t tile_columns, float* scratch, int64_t begin, int64_t end) {
+inline void gemm_items(const Gemm& g, int64_t tile_rows, int64_t tile_columns, float* scratch, int64_t begin,
+                       int64_t end) {
   const int64_t across = (g.columns + tile_columns - 1) / tile_columns;
   for (int64_t item = begin; item < end; ++item) {
     const int64_t row = item / across * tile_rows, column = item % across * tile_columns;

@@ -1,5 +1,5 @@
 // Root-mean-square normalisation of rows (Zhang & Sennrich 2019, arXiv:1910.07467, eq. 4) and its gradients.
-//   s = 1 / sqrt(mean(x^2) + epsilon),  y = x s weight                       x [N, H], weight [H], y [N, H], s = inverseRms [N]
+//   s = 1 / sqrt(mean(x^2) + epsilon),  y = x s weight      x [N, H], weight [H], y [N, H], s = inverseRms [N]
 //   gradX = s (gradY weight - x s^2 mean(gradY weight x)),  gradWeight = sum over rows of gradY x s
 // Means are summed in f64. gradWeight: one partial sum in f64 per block of 64 rows, added up in order.
 // Bytes: forward 8 N H, backward 12 N H.

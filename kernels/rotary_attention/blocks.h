@@ -1,8 +1,8 @@
-// What attention and its gradient share: a block of query rows, keys packed for scoring, and small matrix products on both.
+// What attention and its gradient share: a block of query rows, keys packed for scoring, and small products of both.
 //
-// The rows of an item (one sequence, one key head) are its queries in order and, per query, the heads that share the key
-// head. A row at position p sees keys 0 .. p: what the rows of a block have in common runs through the micro-kernel, and the
-// few keys that only later rows see follow row by row, so that no row ever touches a key beyond its own.
+// The rows of an item (one sequence, one key head) are its queries in order and, per query, the heads that share the
+// key head. A row at position p sees keys 0 .. p: what the rows of a block have in common goes through the micro-kernel
+// at once, and the few keys that only later rows see follow row by row: no row ever touches a key beyond its own.
 #pragma once
 #include "../common/gemm.h"
 #include "../common/rotation.h"
@@ -21,11 +21,13 @@ struct Heads {
 
   template <typename Args>
   explicit Heads(const Args& a)
-      : size(a.Q / a.heads), padded(round_up(size, 16)), group(a.heads / a.key_value_heads),
+      : size(a.Q / a.heads),
+        padded(round_up(size, 16)),
+        group(a.heads / a.key_value_heads),
         scale(static_cast<float>(1.0 / std::sqrt(static_cast<double>(size)))) {}
 };
 
-// C[row, column] = sum over terms of a[term * a_pitch + row] * B(term, column), going on from what `from` holds (null: 0).
+// C[row, column] = sum over terms of a[term * a_pitch + row] * B(term, column), going on from `from` (null: from 0).
 // B comes in panels of kMicroColumns columns, b_panel apart, terms b_pitch apart.
 struct Product {
   int64_t rows, columns, terms;
@@ -73,24 +75,33 @@ struct RowBlock {
   PREFGRAD_INLINE int64_t most() const { return keys(count - 1); }
 };
 
-// y[row] = sum over the keys of the row of weight[row, key] * vector[key]: `weights` has one row of keys per row, `turned` room
-// for 16 x keys, vectors are b_pitch apart.
-inline void weighted_sums(const RowBlock& rows, const Heads& heads, const float* weights, int64_t weights_pitch, float* turned,
-                          const float* vectors, int64_t b_pitch, float* y) {
-  Product p = {rows.count, heads.padded, rows.fewest(), weights, 1, vectors, kMicroColumns, b_pitch, nullptr, y, heads.padded};
+// One number per row of a block and key: rows `pitch` apart.
+struct KeyWeights {
+  float* data;
+  int64_t pitch;
+
+  PREFGRAD_INLINE float* row(int64_t r) const { return data + r * pitch; }
+};
+
+// y[row] = sum over the keys of the row of weight[row, key] * vector[key]; vectors are `vector_pitch` apart, and
+// `turned` has room for 16 weights per key.
+inline void weighted_sums(const RowBlock& rows, const Heads& heads, KeyWeights weights, const float* vectors,
+                          int64_t vector_pitch, float* turned, float* y) {
+  Product p = {rows.count, heads.padded,  rows.fewest(), weights.data, 1,           vectors,
+               kMicroColumns, vector_pitch, nullptr,       y,            heads.padded};
   if (rows.count > 1) {
-    pack_lanes(weights, weights_pitch, rows.count, rows.fewest(), turned, 16);
+    pack_lanes(weights.data, weights.pitch, rows.count, rows.fewest(), turned, 16);
     p.a = turned;
     p.a_pitch = 16;
   }
   multiply(p);
   p.rows = 1;
   p.a_pitch = 1;
-  p.b = vectors + rows.fewest() * b_pitch;
+  p.b = vectors + rows.fewest() * vector_pitch;
   for (int64_t r = 0; r < rows.count; ++r) {
     p.terms = rows.keys(r) - rows.fewest();
     if (p.terms == 0) continue;
-    p.a = weights + r * weights_pitch + rows.fewest();
+    p.a = weights.row(r) + rows.fewest();
     p.to = y + r * heads.padded;
     p.from = p.to;
     multiply(p);
@@ -98,16 +109,16 @@ inline void weighted_sums(const RowBlock& rows, const Heads& heads, const float*
 }
 
 // sums[key] += sum over the rows that see the key of weight[row, key] * vector[row].
-inline void scatter_sums(const RowBlock& rows, const Heads& heads, const float* weights, int64_t weights_pitch, const float* vectors,
+inline void scatter_sums(const RowBlock& rows, const Heads& heads, KeyWeights weights, const float* vectors,
                          float* sums) {
-  Product p = {rows.fewest(), heads.padded, rows.count, weights, weights_pitch, vectors, kMicroColumns, heads.padded,
-               sums, sums, heads.padded};
+  Product p = {rows.fewest(), heads.padded, rows.count, weights.data, weights.pitch, vectors,
+               kMicroColumns, heads.padded, sums,       sums,         heads.padded};
   multiply(p);
   p.rows = 1;
   for (int64_t key = rows.fewest(), r = 0; key < rows.most(); ++key) {
     while (rows.keys(r) <= key) ++r;
     p.terms = rows.count - r;
-    p.a = weights + r * weights_pitch + key;
+    p.a = weights.row(r) + key;
     p.b = vectors + r * heads.padded;
     p.to = sums + key * heads.padded;
     p.from = p.to;
@@ -124,9 +135,10 @@ inline void pack_keys(const float* from, int64_t pitch, int64_t count, const Hea
 }
 
 // scores[row, key] of the block's rows (packed, 16 to a group) with packed keys.
-inline void score(const RowBlock& rows, const Heads& heads, const float* packed_rows, const float* panels, float* scores, int64_t pitch) {
+inline void score(const RowBlock& rows, const Heads& heads, const float* packed_rows, const float* panels,
+                  KeyWeights scores) {
   multiply({rows.count, round_up(rows.most(), 16), heads.size, packed_rows, 16, panels, heads.size * kMicroColumns,
-            kMicroColumns, nullptr, scores, pitch});
+            kMicroColumns, nullptr, scores.data, scores.pitch});
 }
 
 // A head of `count` rows, `pitch` apart, side by side and padded with zeros to whole vectors.

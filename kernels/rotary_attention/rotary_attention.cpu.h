@@ -45,19 +45,19 @@ struct AttentionItem {
   Rotation rotation;
   int64_t capacity;  // keys that the scratch has room for
   const float* table;  // angles of all positions; null where only queries turn
-  float *panels, *values, *scores, *turned, *rows, *packed, *sums, *angle;
-  int64_t score_pitch;
+  float *panels, *values, *turned, *rows, *packed, *sums, *angle;
+  KeyWeights scores;
 
   AttentionItem(const RotaryAttention& args, int worker) : a(args), heads(args), rotation(heads.size, args.base) {
     capacity = a.key_lengths != nullptr ? cache_length(a) : a.offsets != nullptr ? a.N : a.T;
-    score_pitch = round_up(capacity, 32) + 16;
+    scores.pitch = round_up(capacity, 32) + 16;
     const int64_t angles = a.keys_rotated != 0 ? 0 : capacity * rotation.angle_floats();
     table = a.keys_rotated != 0 ? nullptr : a.workspace;
     panels = a.workspace + angles + worker * static_cast<int64_t>(a.worker_floats);
     values = panels + round_up(capacity, 32) * heads.size;
-    scores = values + capacity * heads.padded;
-    turned = scores + 16 * score_pitch;
-    rows = turned + 16 * score_pitch;
+    scores.data = values + capacity * heads.padded;
+    turned = scores.row(16);
+    rows = turned + 16 * scores.pitch;
     packed = rows + 32 * heads.padded;
     sums = packed + 16 * heads.padded;
     angle = sums + 16 * heads.padded;
@@ -72,7 +72,8 @@ struct AttentionItem {
     for (int64_t key = 0; key < count; key += kMicroColumns) {
       const int64_t n = count - key < kMicroColumns ? count - key : kMicroColumns;
       for (int64_t i = 0; i < n; ++i) {
-        rotation.turn(from + (key + i) * a.C, table + (key + i) * rotation.angle_floats(), 1.0f, rows + i * heads.padded);
+        const float* const turn = table + (key + i) * rotation.angle_floats();
+        rotation.turn(from + (key + i) * a.C, turn, 1.0f, rows + i * heads.padded);
       }
       pack_keys(rows, heads.padded, n, heads, panels + key * heads.size);
     }
@@ -93,10 +94,11 @@ struct AttentionItem {
 
   void finish_rows(const RowBlock& block, int64_t token, int64_t key_head) {
     double max[16] = {}, total[16] = {};
-    for (int64_t r = 0; r < block.count; ++r) exponentials(scores + r * score_pitch, block.keys(r), max[r], total[r]);
-    weighted_sums(block, heads, scores, score_pitch, turned, value_rows, value_pitch, sums);
+    for (int64_t r = 0; r < block.count; ++r) exponentials(scores.row(r), block.keys(r), max[r], total[r]);
+    weighted_sums(block, heads, scores, value_rows, value_pitch, turned, sums);
     float log_sums[16];
-    store(log_sums, narrow(f64x8::load(max) + log(f64x8::load(total)), f64x8::load(max + 8) + log(f64x8::load(total + 8))));
+    const f64x8 low = log(f64x8::load(total)), high = log(f64x8::load(total + 8));
+    store(log_sums, narrow(f64x8::load(max) + low, f64x8::load(max + 8) + high));
     for (int64_t r = 0; r < block.count; ++r) {
       const int64_t at = token + block.query(r), head = key_head * heads.group + block.head(r);
       float* const y = a.y + at * a.Q + head * heads.size;
@@ -127,7 +129,7 @@ struct AttentionItem {
       const RowBlock block = {first, count - first < kBlockRows ? count - first : kBlockRows, heads.group,
                               keys - queries.length};
       prepare_rows(block, a.query + queries.start * a.Q, key_head);
-      score(block, heads, packed, panels, scores, score_pitch);
+      score(block, heads, packed, panels, scores);
       finish_rows(block, queries.start, key_head);
     }
   }

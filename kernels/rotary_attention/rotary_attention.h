@@ -3,10 +3,10 @@
 //   score_j = turned(q) . turned(k_j) / sqrt(headSize)  for j = 0 .. position of q
 //   logSum = log sum_j e^score_j,  y = sum_j e^(score_j - max) v_j / sum_j e^(score_j - max)
 //   query, y [N, Q]; key, value [M, C]; logSum [N, A]; Q = heads headSize, C = keyValueHeads headSize, A = heads
-// Every score is one chain of fused multiply-adds over the elements of a head, every y one over the keys in order, and the
-// sum of exponentials has a fixed order too: a query has the same bits alone with a cache as among its sequence.
+// Every score is one chain of fused multiply-adds over the elements of a head, every y one over the keys in order, and
+// the sum of exponentials has a fixed order too: a query has the same bits alone with a cache as among its sequence.
 // Bytes: 4 (2 N Q + 2 M C) at least; about 2 Q multiply-adds per query and key seen. No T x T tensor.
-// Passes: angles (unless the keys come rotated), one item per 64 positions; forward, one item per sequence and key head.
+// Passes: angles (unless keys come rotated), one item per 64 positions; forward, one item per sequence and key head.
 // Workspace: the angles of all positions, then worker_floats per thread.
 #pragma once
 #include "../common/args.h"

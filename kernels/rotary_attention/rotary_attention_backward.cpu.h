@@ -16,30 +16,31 @@ struct AttentionBackwardItem {
   Heads heads;
   Rotation rotation;
   float *key_panels, *value_panels, *keys, *grad_keys, *grad_values;
-  float *weights, *grad_scores, *turned;
-  float *queries, *grads, *packed_queries, *packed_grads, *sums;
-  int64_t pitch;  // of weights and grad_scores
+  KeyWeights weights, grad_scores;
+  float *turned, *queries, *grads, *packed_queries, *packed_grads, *sums;
 
   AttentionBackwardItem(const RotaryAttentionBackward& args, int worker)
       : a(args), heads(args), rotation(heads.size, args.base) {
     const int64_t capacity = a.offsets != nullptr ? a.N : a.T;
-    pitch = round_up(capacity, 32) + 16;
+    weights.pitch = grad_scores.pitch = round_up(capacity, 32) + 16;
     key_panels = a.workspace + capacity * rotation.angle_floats() + worker * static_cast<int64_t>(a.worker_floats);
     value_panels = key_panels + round_up(capacity, 32) * heads.size;
     keys = value_panels + round_up(capacity, 32) * heads.size;
     grad_keys = keys + capacity * heads.padded;
     grad_values = grad_keys + capacity * heads.padded;
-    weights = grad_values + capacity * heads.padded;
-    grad_scores = weights + 16 * pitch;
-    turned = grad_scores + 16 * pitch;
-    queries = turned + 16 * pitch;
+    weights.data = grad_values + capacity * heads.padded;
+    grad_scores.data = weights.row(16);
+    turned = grad_scores.row(16);
+    queries = turned + 16 * weights.pitch;
     grads = queries + 16 * heads.padded;
     packed_queries = grads + 16 * heads.padded;
     packed_grads = packed_queries + 16 * heads.padded;
     sums = packed_grads + 16 * heads.padded;
   }
 
-  PREFGRAD_INLINE const float* angle(int64_t position) const { return a.workspace + position * rotation.angle_floats(); }
+  PREFGRAD_INLINE const float* angle(int64_t position) const {
+    return a.workspace + position * rotation.angle_floats();
+  }
 
   void prepare_keys(Span s, int64_t key_head) {
     const int64_t at = s.start * a.C + key_head * heads.size;
@@ -70,19 +71,19 @@ struct AttentionBackwardItem {
     pack_lanes(grads, heads.padded, block.count, heads.size, packed_grads, 16);
   }
 
-  // Scores become weights, and products of gradients and values become gradients of scores; 0 beyond the row's own keys.
+  // Scores become weights, and products of gradients and values become gradients of scores.
   void differentiate(const RowBlock& block, int64_t token, int64_t key_head) {
     const f32x16 zero = f32x16::set(0.0f);
     for (int64_t r = 0; r < block.count; ++r) {
       const float* const y = a.y + row_at(block, r, token, key_head);
+      const float log_sum = a.log_sum[(token + block.query(r)) * a.A + key_head * heads.group + block.head(r)];
       Sum16 dot;
       for (int64_t d = 0; d < heads.size; d += 16) {
         const f32x16 g = f32x16::load(grads + r * heads.padded + d), v = load_up_to(y + d, heads.size - d);
         dot.add(low_f64(g) * low_f64(v), high_f64(g) * high_f64(v));
       }
-      const f32x16 mean = f32x16::set(static_cast<float>(dot.total()));
-      const f32x16 shift = f32x16::set(a.log_sum[(token + block.query(r)) * a.A + key_head * heads.group + block.head(r)]);
-      float *const p = weights + r * pitch, *const d = grad_scores + r * pitch;
+      const f32x16 mean = f32x16::set(static_cast<float>(dot.total())), shift = f32x16::set(log_sum);
+      float *const p = weights.row(r), *const d = grad_scores.row(r);
       const int64_t own = block.keys(r);
       for (int64_t j = 0; j < own; j += 16) {
         const m16 seen = first16(own - j);
@@ -99,12 +100,12 @@ struct AttentionBackwardItem {
     for (int64_t first = 0; first < count; first += kBlockRows) {
       const RowBlock block = {first, count - first < kBlockRows ? count - first : kBlockRows, heads.group, 0};
       prepare_rows(block, s.start, key_head);
-      score(block, heads, packed_queries, key_panels, weights, pitch);
-      score(block, heads, packed_grads, value_panels, grad_scores, pitch);
+      score(block, heads, packed_queries, key_panels, weights);
+      score(block, heads, packed_grads, value_panels, grad_scores);
       differentiate(block, s.start, key_head);
-      scatter_sums(block, heads, weights, pitch, grads, grad_values);
-      scatter_sums(block, heads, grad_scores, pitch, queries, grad_keys);
-      weighted_sums(block, heads, grad_scores, pitch, turned, keys, heads.padded, sums);
+      scatter_sums(block, heads, weights, grads, grad_values);
+      scatter_sums(block, heads, grad_scores, queries, grad_keys);
+      weighted_sums(block, heads, grad_scores, keys, heads.padded, turned, sums);
       for (int64_t r = 0; r < block.count; ++r) {
         rotation.turn<true>(sums + r * heads.padded, angle(block.position(r)), heads.scale,
                             a.grad_query + row_at(block, r, s.start, key_head), (a.accumulate & 1) != 0);

@@ -1,4 +1,4 @@
-// The gated unit of the feed-forward block (Shazeer 2020, arXiv:2002.05202, eq. 6) and its gradients; all tensors [N, H].
+// The gated unit of the feed-forward block (Shazeer 2020, arXiv:2002.05202, eq. 6) and its gradients; tensors [N, H].
 //   s = sigmoid(gate),  y = gate s up
 //   gradGate = gradY up s (1 + gate (1 - s)),  gradUp = gradY gate s
 // s and 1 - s both come from e^-|gate|, so that neither overflows or loses digits.
