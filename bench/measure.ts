@@ -114,22 +114,23 @@ export class Bench {
   ): Promise<Row[]> {
     const failed: Row[] = []
     const implementations: Implementation[] = []
-    const ceiling = this.#options.ceilings?.implementation(work, setting)
-    if (ceiling !== undefined) implementations.push(ceiling)
+    const errors = new Map<Implementation, number>()
     const attempt = async (name: string, load: () => Promise<Implementation[]>): Promise<void> => {
       try {
-        implementations.push(...(await load()))
+        for (const one of await load()) {
+          const outputs = work.judged.length > 0 ? await one.outputs?.() : undefined
+          if (outputs !== undefined) errors.set(one, largestError(outputs, exact))
+          implementations.push(one)
+        }
       } catch (error) {
         failed.push(failedRow(name, setting.threads, (error as Error).message))
       }
     }
+    await attempt('ceiling', async () => this.#options.ceilings?.implementations(work, setting) ?? [])
     await attempt('prefgrad', async () => prefgradImplementations(work, await this.#device(setting)))
     for (const peer of this.#options.peers) {
+      if (!(peer.ops?.includes(work.op) ?? true) || setting.threads > (peer.mostThreads ?? Infinity)) continue
       await attempt(peer.name, async () => (await this.#session(peer, setting)).load(work, shared))
-    }
-    const errors = new Map<Implementation, number>()
-    for (const one of implementations) {
-      if (work.judged.length > 0 && one.outputs !== undefined) errors.set(one, largestError(await one.outputs(), exact))
     }
     const samples = await sampleInTurn(implementations, { repeats: this.#options.repeats })
     for (const one of implementations) await one.dispose?.()

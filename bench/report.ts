@@ -16,31 +16,27 @@ const timeUnit = ({ rows }: CaseResult): { name: string; scale: number } => {
   return own !== undefined && own.min < 0.1 ? { name: 'us', scale: 1e3 } : { name: 'ms', scale: 1 }
 }
 
-/** Header and body of a case's table. */
+/** Header and body of a case's table; columns that say nothing are left out. */
 const caseTable = (result: CaseResult): string[][] => {
   const { name, scale } = timeUnit(result)
-  const header = [
-    'implementation',
-    'threads',
-    'n',
-    `min ${name}`,
-    'median',
-    'p20',
-    'p80',
-    result.unit,
-    'of ceiling',
-    'vs prefgrad',
-    'max error',
+  const time = (t: number): string => three(t * scale)
+  // Where a call is mostly overhead, bytes a second mean nothing.
+  const isOverhead = name === 'us' && result.ceiling === undefined
+  const columns: [string, (row: Row) => string][] = [
+    ['implementation', (row) => row.implementation + (row.failed === undefined ? '' : `: ${row.failed}`)],
+    ['threads', (row) => String(row.threads)],
+    ['n', ({ samples }) => (samples === 0 ? '' : String(samples))],
+    [`min ${name}`, ({ samples, min }) => (samples === 0 ? '' : time(min))],
+    ['median', ({ samples, median }) => (samples === 0 ? '' : time(median))],
+    ['p20', ({ samples, p20 }) => (samples === 0 ? '' : time(p20))],
+    ['p80', ({ samples, p80 }) => (samples === 0 ? '' : time(p80))],
+    [result.unit, ({ samples, rate }) => (samples === 0 || isOverhead ? '' : three(rate))],
+    ['of ceiling', (row) => share(row.ofCeiling)],
+    ['vs prefgrad', ratio],
+    ['max error', (row) => error(row.maxError)],
   ]
-  const body = result.rows.map((row) => {
-    const times =
-      row.samples === 0 ? ['', '', '', ''] : [row.min, row.median, row.p20, row.p80].map((t) => three(t * scale))
-    const label = row.failed === undefined ? row.implementation : `${row.implementation}: ${row.failed}`
-    const counts = row.samples === 0 ? '' : String(row.samples)
-    const rate = row.samples === 0 ? '' : three(row.rate)
-    return [label, String(row.threads), counts, ...times, rate, share(row.ofCeiling), ratio(row), error(row.maxError)]
-  })
-  return [header, ...body]
+  const shown = columns.filter(([, cell]) => result.rows.some((row) => cell(row) !== ''))
+  return [shown.map(([title]) => title), ...result.rows.map((row) => shown.map(([, cell]) => cell(row)))]
 }
 
 /** Columns padded to one width; the first is aligned left, the others right. */

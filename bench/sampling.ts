@@ -24,7 +24,7 @@ const LINGER_MS = 30
 /** Times all implementations in rounds. One that throws is reported, and the others go on. */
 export const sampleInTurn = async (
   implementations: readonly Implementation[],
-  { repeats, sampleMs = 3, budgetMs = 6000 }: SamplingOptions,
+  { repeats, sampleMs = 3, budgetMs = 4000 }: SamplingOptions,
 ): Promise<Samples[]> => {
   const all: Samples[] = implementations.map((implementation) => ({ implementation, calls: 1, times: [] }))
   const take = async (entry: Samples, calls: number): Promise<number> => {
@@ -39,6 +39,7 @@ export const sampleInTurn = async (
   }
   for (const entry of all) {
     const rough = await take(entry, 1)
+    if (entry.failed !== undefined) continue
     // The first call pays for cold caches and compilation; the second says how many make a sample.
     const once =
       rough > sampleMs ? rough : await take(entry, Math.max(1, Math.ceil(sampleMs / 8 / Math.max(rough, 1e-4))))

@@ -102,6 +102,10 @@ export interface Peer {
   name: string
   /** The command that installs it. */
   install: string
+  /** Ops that it is worth starting for; absent: it says so itself once started. */
+  ops?: readonly string[]
+  /** More threads than this it cannot use. */
+  mostThreads?: number
   /** Why it cannot be used; undefined: it can. */
   missing(): Promise<string | undefined>
   open(setting: Setting): Promise<Session>

@@ -8,7 +8,18 @@ const debian = 'apt-get install -y python3-torch libopenblas0-pthread'
 
 export const peers: readonly Peer[] = [
   onnxruntime,
-  pythonPeer('torch', 'numpy, torch', 'torch_peer.py', `${debian}, or pip install torch numpy`),
-  pythonPeer('numpy', 'numpy', 'numpy_peer.py', `${debian}, or pip install numpy`),
+  pythonPeer({
+    name: 'torch',
+    modules: 'numpy, torch',
+    script: 'torch_peer.py',
+    install: `${debian}, or pip install torch numpy`,
+  }),
+  pythonPeer({
+    name: 'numpy',
+    modules: 'numpy',
+    script: 'numpy_peer.py',
+    install: `${debian}, or pip install numpy`,
+    ops: ['linear'],
+  }),
   javascript,
 ]

@@ -112,12 +112,14 @@ const judged = (work: Work, outputs: Outputs): Outputs =>
 export const javascript: Peer = {
   name: 'javascript',
   install: '',
+  ops: Object.keys(loops),
+  mostThreads: 1,
   missing: async () => undefined,
   open: async (setting) => ({
     about: { peer: 'javascript', version: `V8 ${process.versions.v8}`, ...setting, details: ['plain loops'] },
     async load(work) {
       const loop = loops[work.op]
-      if (loop === undefined || work.dtype !== 'f32' || setting.threads > 1) return []
+      if (loop === undefined || work.dtype !== 'f32') return []
       const run = loop(work.inputs, resolvedOptions(work))
       const first = judged(work, run())
       return [

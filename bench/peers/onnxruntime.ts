@@ -90,6 +90,7 @@ export const onnxruntime: Peer = {
   name: 'onnxruntime',
   // Its install script fetches GPU libraries that the CPU does not need.
   install: 'npm install --no-save --ignore-scripts onnxruntime-node',
+  ops: ['tokenLogprobs', 'linear'],
   missing: async () => {
     const found = load()
     return typeof found === 'string' ? found : undefined

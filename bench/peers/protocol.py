@@ -2,7 +2,7 @@
 
     hello                                what this peer is, and which variants of which op it has
     load    {slot, op, variant, file, inputs, options}   reads the inputs and calls once; its outputs are kept for `judge`
-    judge   {slot, outputs, rows}        outputs of that first call, rows along the first axis only, as base64 of f32
+    judge   {slot, outputs, rows}        outputs of that first call, or rows of them, as base64 of f32; once each
     sample  {slot, calls}                milliseconds per call
     unload  {slot}
 
@@ -57,8 +57,8 @@ def loaded_blas():
 
 
 def gemm_gflops(multiply, size=1024):
-    """The matrix product rate of this process, best of five."""
-    best = min(timed(multiply) for _ in range(5))
+    """The matrix product rate of this process, best of nine."""
+    best = min(timed(multiply) for _ in range(9))
     return 2 * size**3 / best / 1e9
 
 
@@ -86,10 +86,9 @@ def serve(hello, operations):
             rows = request["rows"]
             outputs = {}
             for name in request["outputs"]:
-                array = slots[slot]["first"][name]
+                array = slots[slot]["first"].pop(name)
                 picked = array if rows is None else array[rows]
                 outputs[name] = base64.b64encode(numpy.ascontiguousarray(picked, "<f4").tobytes()).decode()
-            slots[slot]["first"] = None
             return {"outputs": outputs}
         if do == "sample":
             run, calls = slots[slot]["run"], request["calls"]

@@ -149,17 +149,19 @@ const openSession = async (peer: string, python: string, script: string, setting
 }
 
 /** A peer that is a Python script beside this file and needs some modules. */
-export const pythonPeer = (name: string, modules: string, script: string, install: string): Peer => {
+export const pythonPeer = (
+  given: Pick<Peer, 'name' | 'install' | 'ops'> & { modules: string; script: string },
+): Peer => {
+  const { modules, script, ...peer } = given
   let python: Promise<string | undefined> | undefined
   const find = (): Promise<string | undefined> => {
     python ??= findPython(modules)
     return python
   }
   return {
-    name,
-    install,
+    ...peer,
     missing: async () =>
       (await find()) === undefined ? `none of ${interpreters().join(', ')} can import ${modules}` : undefined,
-    open: async (setting) => openSession(name, (await find())!, script, setting),
+    open: async (setting) => openSession(peer.name, (await find())!, script, setting),
   }
 }

@@ -1,0 +1,170 @@
+/** `npm run bench` itself: that it measures, judges, and understands what is asked of it. */
+import assert from 'node:assert/strict'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import { largestError } from '../bench/accuracy.ts'
+import { families } from '../bench/cases/index.ts'
+import { readCommand } from '../bench/command.ts'
+import { judgeGoals } from '../bench/goals.ts'
+import { planCases } from '../bench/plan.ts'
+import { caseText, resultsMarkdown } from '../bench/report.ts'
+import { runBench } from '../bench/run.ts'
+import { sampleInTurn } from '../bench/sampling.ts'
+import { quantile, summarize, withinNoise } from '../bench/statistics.ts'
+import type { Implementation, Results, Row, Work } from '../bench/types.ts'
+import { refusal } from './worked.ts'
+
+const command = (...words: string[]) => readCommand(words, families, ['torch', 'javascript'])
+
+describe('bench', () => {
+  test('a tiny case without peers leaves times, rates and errors as JSON', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'bench-test-'))
+    const printed: string[] = []
+    try {
+      const json = join(folder, 'results.json')
+      const words = `--op tokenLogprobs --shape 8x300 --dtype f32,bf16 --threads 1 --peers none --repeats 3 --json ${json}`
+      await runBench(words.split(' '), (text) => printed.push(text))
+      const results: Results = JSON.parse(readFileSync(json, 'utf8'))
+      assert.equal(results.schema, 1)
+      assert.match(results.environment.device, /^cpu:/)
+      assert.equal(results.environment.load.length, 3)
+      assert.deepEqual(
+        results.cases.map(({ op, shape, dtype, unit }) => [op, shape, dtype, unit]),
+        [
+          ['tokenLogprobs', '8x300', 'f32', 'GB/s'],
+          ['tokenLogprobs', '8x300', 'bf16', 'GB/s'],
+        ],
+      )
+      for (const { rows } of results.cases) {
+        const own = rows.find(({ peer }) => peer === 'prefgrad')!
+        assert.equal(own.samples, 3)
+        assert.ok(own.min > 0 && own.min <= own.p20 && own.p20 <= own.median && own.median <= own.p80)
+        assert.ok(own.rate > 0)
+        assert.equal(own.ratio, 1)
+        assert.ok(own.maxError! <= 1e-5, `error ${own.maxError}`)
+        assert.ok(rows.every(({ peer }) => peer === 'prefgrad' || peer === 'ceiling'))
+      }
+      assert.ok(results.ceilings.every(({ rate }) => rate > 0))
+      assert.match(printed.join('\n'), /tokenLogprobs \[8x300\] f32/)
+      assert.match(resultsMarkdown(results, 'x.json'), /## tokenLogprobs \[8x300\] bf16/)
+    } finally {
+      rmSync(folder, { recursive: true })
+    }
+  })
+
+  test('what is not known is answered with what was probably meant', async () => {
+    await assert.rejects(
+      runBench(['--op', 'tokenLogprob'], () => {}),
+      /tokenLogprobs/,
+    )
+    assert.throws(() => command('--op', 'tokenLogprob'), refusal('ERR_USAGE', 'op'))
+    assert.throws(() => command('--ops', 'gae'), /Did you mean 'op'/)
+    assert.throws(() => command('--dtype', 'bf61'), /Did you mean 'bf16'/)
+    assert.throws(() => command('--peers', 'troch'), /Did you mean 'torch'/)
+    assert.throws(() => command('gae'), /--op/)
+    assert.throws(() => command('--op'), refusal('ERR_USAGE', 'op'))
+    assert.throws(() => command('--threads', '0'), refusal('ERR_USAGE', 'threads'))
+    assert.throws(() => command('--shape', '8*9'), refusal('ERR_USAGE', 'shape'))
+  })
+
+  test('lists may be written with commas, with spaces, and after an equals sign', () => {
+    const { ops, threads, peers } = command('--op', 'gae', 'adamw,linear', '--threads=1,2', '--peers', 'none')
+    assert.deepEqual(ops, ['gae', 'adamw', 'linear'])
+    assert.deepEqual(threads, [1, 2])
+    assert.deepEqual(peers, [])
+  })
+
+  test('a plan holds the shapes and element types that were asked for, on instruction sets that are there', () => {
+    const plan = (...words: string[]) =>
+      planCases(command(...words), ['avx2', 'baseline']).map(({ family, shape, dtype, isas }) => [
+        family.op,
+        shape.join('x'),
+        dtype,
+        isas.join(),
+      ])
+    assert.deepEqual(plan('--op', 'gae', 'linear', '--shape', '2x3'), [['gae', '2x3', 'f32', 'avx2']])
+    assert.deepEqual(plan('--op', 'gae', '--shape', '2x3', '--isa', 'baseline'), [['gae', '2x3', 'f32', 'baseline']])
+    assert.ok(plan().length < plan('--all').length)
+    assert.throws(() => plan('--isa', 'avx512'), refusal('ERR_NO_DEVICE', 'isa'))
+    assert.throws(() => plan('--op', 'gae', '--shape', '2x3x4'), /no case fits/)
+  })
+
+  test('every family has a representative case of its own letters, and makes what it says', () => {
+    for (const family of families) {
+      assert.ok(
+        family.cases.some(({ representative }) => representative),
+        family.op,
+      )
+      for (const { shape, dtype } of family.cases) {
+        assert.equal(shape.length, family.letters.split('x').length, family.op)
+        assert.ok(dtype === undefined || family.dtypes.includes(dtype), family.op)
+      }
+    }
+  })
+
+  test('quantiles lie between neighbours in proportion', () => {
+    assert.equal(quantile([1, 2, 3, 4, 5], 0.5), 3)
+    assert.equal(quantile([1, 2], 0.25), 1.25)
+    assert.deepEqual(summarize([5, 1, 4, 2, 3]), { min: 1, median: 3, p20: 1.8, p80: 4.2 })
+    assert.equal(withinNoise(summarize([1, 2, 3]), summarize([2, 3, 4])), true)
+    assert.equal(withinNoise(summarize([1, 1, 1]), summarize([2, 2, 2])), false)
+  })
+
+  test('an error is a share of the largest exact value, and NaN is never close', () => {
+    assert.equal(largestError({ y: [1, 10] }, { y: [2, 10] }), 0.1)
+    assert.ok(Number.isNaN(largestError({ y: [Number.NaN] }, { y: [1] })))
+    assert.ok(Number.isNaN(largestError({ y: [1] }, { y: [1, 2] })))
+  })
+
+  test('implementations are timed in turn, and one that throws does not stop the others', async () => {
+    const order: string[] = []
+    const fake = (name: string, sample: () => number): Implementation => ({
+      name,
+      peer: name,
+      sample: async () => {
+        order.push(name)
+        return sample()
+      },
+    })
+    const broken = () => {
+      throw new Error('out of paper')
+    }
+    const [a, b, c] = await sampleInTurn([fake('a', () => 5), fake('b', () => 7), fake('c', broken)], { repeats: 3 })
+    assert.deepEqual(a.times, [5, 5, 5])
+    assert.deepEqual(b.times, [7, 7, 7])
+    assert.equal(c.failed, 'out of paper')
+    assert.deepEqual(order, ['a', 'b', 'c', ...'ababab'])
+  })
+
+  test('goals are judged by the least times, at the threads that they speak of', () => {
+    const row = (peer: string, min: number, more: Partial<Row> = {}): Row => ({
+      ...{ implementation: peer, peer, threads: 1, samples: 9, calls: 1, median: min, p20: min, p80: min, rate: 1 },
+      ...more,
+      min,
+    })
+    const goals: Work['goals'] = [
+      { of: 'ceiling', atLeast: 0.75 },
+      { of: 'ceiling', atLeast: 0.75, threads: 2 },
+      { of: 'peers', names: ['torch', 'numpy'], atLeast: 2 },
+      { of: 'peers', names: ['onnxruntime'], atLeast: 2 },
+    ]
+    const rows = [
+      row('prefgrad', 1, { ofCeiling: 0.8 }),
+      row('torch', 3, { ratio: 3 }),
+      row('numpy', 1.5, { ratio: 1.5 }),
+      row('onnxruntime', 0.1, { ratio: 0.1, failed: 'wrong result' }),
+    ]
+    assert.deepEqual(
+      judgeGoals({ goals } as unknown as Work, rows).map(({ reached, met }) => [reached, met]),
+      [
+        [0.8, true],
+        [1.5, false],
+        [undefined, undefined],
+      ],
+    )
+    const text = caseText({ op: 'x', shape: '1', dtype: 'f32', isa: 'avx2', unit: 'GB/s', amount: 1, rows, goals: [] })
+    assert.match(text, /onnxruntime: wrong result/)
+  })
+})
