@@ -2,7 +2,7 @@
  * The contract of a backend: memory, and running the passes of a call in order. A backend knows no op: everything it needs
  * of one is in the {@link Launch}.
  */
-import type { OpSpec, PassSpec } from './spec/schema.ts'
+import type { OpSpec } from './spec/schema.ts'
 
 /** A piece of a backend's memory. On cpu that is an ArrayBuffer of JavaScript's own. */
 export interface Storage {
@@ -24,12 +24,12 @@ export interface Launch {
   spec: OpSpec
   /** Element type that picks the kernels. */
   dtype: string
-  passes: readonly { pass: PassSpec; items: number; work: number }[]
+  /** In order; `ordinal` is the pass's place in the row. */
+  passes: readonly { ordinal: number; items: number; work: number }[]
   /** Inputs then outputs, in row order. */
   slots: readonly (Slot | undefined)[]
-  /** present, dims, options, derived, accumulate: 8-byte words, little-endian. */
-  words: ArrayBuffer
-  wordCount: number
+  /** present, dims, options, derived, accumulate: 8-byte words, little-endian, two numbers for each. */
+  words: Uint32Array
   workspaceBytes: number
 }
 
@@ -41,7 +41,6 @@ export interface FaultRecord {
 
 /** A launch that was bound to kernels and memory once, and can run many times. */
 export interface BoundLaunch {
-  /** Runs the passes; on cpu it computes before it returns, and says what it met. Throws for dead memory. */
   run(): FaultRecord | undefined
 }
 
@@ -57,6 +56,9 @@ export interface Backend {
   /** Copies out; the one place that waits. */
   read(storage: Storage, byteOffset: number, byteLength: number): Promise<ArrayBuffer>
   readSync(storage: Storage, byteOffset: number, byteLength: number): ArrayBuffer
+  /** Runs the passes of a launch once; on cpu it computes before it returns, and says what it met. Throws for dead memory. */
+  run(launch: Launch): FaultRecord | undefined
+  /** The same for a launch that runs many times; its words may change in between. */
   bind(launch: Launch): BoundLaunch
   dispose(): void
 }

@@ -1,29 +1,9 @@
 import type { Backend, Storage } from './backend.ts'
-import { type ArrayOf, BYTES, type Dtype, dtypeOf, holds, product } from './dtype.ts'
+import { type ArrayOf, arrayName, BYTES, type Dtype, dtypeOf, holds, isDead, isShared, product } from './dtype.ts'
 import { PrefgradError } from './errors.ts'
+import { describe, refuse } from './refuse.ts'
+import { readShape } from './shape.ts'
 import { Tensor } from './tensor.ts'
-
-/** Shapes are plain non-negative integers whose product can be addressed. */
-export const checkShape = (shape: readonly number[], arg: string, op?: string): number => {
-  for (const n of shape) {
-    if (!Number.isSafeInteger(n) || n < 0) {
-      throw new PrefgradError('ERR_SHAPE', `${arg} has shape [${shape}], and ${n} is not a size.`, {
-        op,
-        arg,
-        value: n,
-      })
-    }
-  }
-  const size = product(shape)
-  if (!Number.isSafeInteger(size * 8)) {
-    throw new PrefgradError('ERR_SIZE', `${arg} with shape [${shape}] has more elements than can be addressed.`, {
-      op,
-      arg,
-      value: shape,
-    })
-  }
-  return size
-}
 
 /** One opened device. Make it with {@link openDevice}. */
 export class Device {
@@ -51,7 +31,7 @@ export class Device {
    */
   tensor<A extends Float32Array | Int32Array | Uint8Array | Uint16Array>(
     data: A,
-    shape: readonly number[] = [data.length],
+    shape?: readonly number[],
     dtype?: Dtype,
   ): Tensor<
     A extends Float32Array ? 'f32' : A extends Int32Array ? 'i32' : A extends Uint8Array ? 'u8' : 'bf16' | 'f16'
@@ -59,40 +39,48 @@ export class Device {
     this.#check()
     const type = dtype ?? dtypeOf(data)
     if (type === undefined || !holds(data, type)) {
-      throw new PrefgradError(
-        'ERR_DTYPE',
-        `a ${data?.constructor?.name ?? typeof data} cannot hold ${type ?? 'an element type of its own'}.`,
-        {
-          fix: "Use Float32Array, Int32Array or Uint8Array, or a Uint16Array with dtype 'bf16' or 'f16'.",
-        },
-      )
+      const what = arrayName(data) ?? describe(data)
+      refuse('ERR_DTYPE', `a tensor cannot be made of ${what}${dtype === undefined ? '' : ` as ${describe(dtype)}`}.`, {
+        arg: 'data',
+        value: what,
+        fix: "Use Float32Array, Int32Array or Uint8Array, or a Uint16Array with dtype 'bf16' or 'f16'.",
+      })
     }
-    if (checkShape(shape, 'shape') !== data.length) {
-      throw new PrefgradError(
-        'ERR_SHAPE',
-        `shape [${shape}] has ${product(shape)} elements, and the array has ${data.length}.`,
-      )
+    if (isDead(data)) {
+      const fix = 'Do not transfer or resize a buffer that is still used.'
+      refuse('ERR_DETACHED', 'the memory of data was detached or shrunk.', { arg: 'data', fix })
+    }
+    const sizes = readShape(shape ?? [data.length], 'shape')
+    if (product(sizes) !== data.length) {
+      refuse('ERR_SHAPE', `shape [${sizes}] does not fit an array of ${data.length} elements.`, {
+        arg: 'shape',
+        value: sizes,
+      })
+    }
+    if (isShared(data.buffer)) {
+      const fix = 'Copy it: array.slice().'
+      refuse('ERR_SHARED_BUFFER', 'a tensor cannot live in a SharedArrayBuffer.', { arg: 'data', fix })
     }
     type Made = ReturnType<typeof this.tensor<A>>
     if (this.kind === 'cpu') {
-      if (!(data.buffer instanceof ArrayBuffer)) {
-        throw new PrefgradError('ERR_SHARED_BUFFER', 'a tensor cannot live in a SharedArrayBuffer.', {
-          fix: 'Copy it: array.slice().',
-        })
-      }
-      const storage: Storage = { bytes: data.buffer.byteLength, buffer: data.buffer }
-      return new Tensor(this, storage, type, [...shape], data.byteOffset) as unknown as Made
+      const buffer = data.buffer as ArrayBuffer
+      const storage: Storage = { bytes: buffer.byteLength, buffer }
+      return new Tensor(this, storage, type as Dtype, sizes, data.byteOffset) as unknown as Made
     }
-    const tensor = this.empty(shape, type)
-    tensor.write(data as ArrayOf[typeof type])
+    const tensor = this.empty(sizes, type as Dtype)
+    tensor.write(data as ArrayOf[Dtype])
     return tensor as unknown as Made
   }
 
   /** A tensor whose elements are not set to anything in particular. */
   empty<D extends Dtype = 'f32'>(shape: readonly number[], dtype: D = 'f32' as D): Tensor<D> {
     this.#check()
-    const bytes = checkShape(shape, 'shape') * BYTES[dtype]
-    return new Tensor(this, this.backend.alloc(bytes), dtype, [...shape])
+    if (!Object.hasOwn(BYTES, dtype)) {
+      const fix = `Use one of ${Object.keys(BYTES).join(', ')}.`
+      refuse('ERR_DTYPE', `there is no element type ${describe(dtype)}.`, { arg: 'dtype', value: dtype, fix })
+    }
+    const sizes = readShape(shape, 'shape')
+    return new Tensor(this, this.backend.alloc(product(sizes) * BYTES[dtype]), dtype, sizes)
   }
 
   /** A tensor of zeros. */

@@ -258,6 +258,13 @@ export const gatherRows = op('gatherRows')
 export const gatherRowsBackward = op('gatherRowsBackward')
 
 /**
+ * Writes rows into a larger tensor, in place (a cache); rows that are not named stay as they are.
+ *
+ * Source: into[rows_i] = x_i; of equal row numbers the last wins.
+ */
+export const scatterRows = op('scatterRows')
+
+/**
  * One row per sequence: the mean of its valid rows, or its last valid row.
  *
  * Source: y_b = mean over valid t of x_bt, or x_b,last; 0 for a sequence without a valid row.

@@ -3,10 +3,11 @@ import { defaultDevice } from './open.ts'
 import { type Plan, Preparer } from './prepare.ts'
 import { type OpName, table } from './spec/index.ts'
 import type { OpSpec } from './spec/schema.ts'
+import { Tensor } from './tensor.ts'
 import type { DynamicOptionsOf, InputsOf, OptionsOf, OutOf, OutputsOf, SpecOf } from './types.ts'
 
 type OptionsArgument<S extends OpSpec> =
-  {} extends OptionsOf<S>
+  Record<never, never> extends OptionsOf<S>
     ? [options?: OptionsOf<S>, settings?: { out?: OutOf<S> }]
     : [options: OptionsOf<S>, settings?: { out?: OutOf<S> }]
 
@@ -29,51 +30,45 @@ export interface Op<S extends OpSpec> {
   readonly spec: S
 }
 
-const preparers = new Map<string, Preparer>()
+type Given = Record<string, unknown>
 
-/** @internal The validator of an op, made once. */
-export const preparerOf = (name: OpName): Preparer => {
-  let preparer = preparers.get(name)
-  if (preparer === undefined) {
-    preparer = new Preparer(name, table[name], defaultDevice)
-    preparers.set(name, preparer)
+const prepareCall = (preparer: Preparer, plan: Plan) => {
+  const { launch, outputs } = plan
+  const tensors: [number, Tensor][] = [...launch.slots.entries()].filter(
+    (entry): entry is [number, Tensor] => entry[1] instanceof Tensor,
+  )
+  let bound: ReturnType<Plan['device']['backend']['bind']> | undefined = plan.device.backend.bind(launch)
+  return {
+    outputs,
+    run() {
+      if (bound === undefined) throw preparer.disposed()
+      for (let t = 0; t < tensors.length; t++) {
+        if (tensors[t][1].disposed) throw preparer.disposed(preparer.nameOf(tensors[t][0]))
+      }
+      const fault = bound.run()
+      if (fault !== undefined) throw preparer.fault(plan, fault.input, fault.index)
+      return outputs
+    },
+    set(values: Given) {
+      if (bound === undefined) throw preparer.disposed()
+      preparer.update(plan, values)
+    },
+    dispose() {
+      bound = undefined
+    },
   }
-  return preparer
-}
-
-const runPlan = (preparer: Preparer, plan: Plan, bound: ReturnType<Plan['device']['backend']['bind']>): void => {
-  const fault = bound.run()
-  if (fault !== undefined) throw preparer.fault(plan, fault.input, fault.index)
 }
 
 /** The function of a row. */
 export const op = <N extends OpName>(name: N): Op<SpecOf<N>> => {
-  type S = SpecOf<N>
-  const preparer = preparerOf(name)
-  type Given = Record<string, unknown>
-  const call = (inputs: Given, options?: Given, settings?: { out?: Given }) => {
-    const plan = preparer.plan(inputs, options, settings?.out)
-    runPlan(preparer, plan, plan.device.backend.bind(plan.launch))
+  const preparer = new Preparer(name, table[name], defaultDevice)
+  const call = (inputs: Given, options?: Given, settings?: Given) => {
+    const plan = preparer.plan(inputs, options, settings)
+    const fault = plan.device.backend.run(plan.launch)
+    if (fault !== undefined) throw preparer.fault(plan, fault.input, fault.index)
     return plan.outputs
   }
-  const prepare = (inputs: Given, options?: Given, settings?: { out?: Given }) => {
-    const plan = preparer.plan(inputs, options, settings?.out)
-    let bound: ReturnType<Plan['device']['backend']['bind']> | undefined = plan.device.backend.bind(plan.launch)
-    return {
-      outputs: plan.outputs,
-      run() {
-        if (bound === undefined) throw preparer.disposed()
-        runPlan(preparer, plan, bound)
-        return plan.outputs
-      },
-      set(values: Given) {
-        if (bound === undefined) throw preparer.disposed()
-        preparer.update(plan, values)
-      },
-      dispose() {
-        bound = undefined
-      },
-    }
-  }
-  return Object.assign(call, { prepare, spec: table[name] as OpSpec }) as unknown as Op<S>
+  const prepare = (inputs: Given, options?: Given, settings?: Given) =>
+    prepareCall(preparer, preparer.plan(inputs, options, settings, true))
+  return Object.assign(call, { prepare, spec: table[name] as OpSpec }) as unknown as Op<SpecOf<N>>
 }

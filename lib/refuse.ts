@@ -1,7 +1,7 @@
 /** Small helpers for wording refusals. */
 import { type ErrorCode, type ErrorDetails, PrefgradError } from './errors.ts'
 
-export const refuse = (code: ErrorCode, message: string, details: ErrorDetails = {}): never => {
+export function refuse(code: ErrorCode, message: string, details: ErrorDetails = {}): never {
   throw new PrefgradError(code, message, details)
 }
 

@@ -1,6 +1,7 @@
 /** Shapes: letters of the row bound to sizes on first sight, and compared ever after. */
+import type { Argument } from './arguments.ts'
+import { product } from './dtype.ts'
 import type { OptionValues } from './options.ts'
-import type { Argument } from './prepare.ts'
 import { refuse } from './refuse.ts'
 import type { Dim, OpSpec } from './spec/schema.ts'
 
@@ -8,139 +9,151 @@ export interface Bound {
   dims: Record<string, number>
   /** Leading dimensions behind '*N', by letter. */
   lead: Record<string, readonly number[]>
+  /** Token tensors came as a flat [N] without offsets. */
   flat: boolean
 }
 
-const leadLetter = (shape: readonly Dim[]): string | undefined =>
-  typeof shape[0] === 'string' && shape[0].startsWith('*') ? shape[0].slice(1) : undefined
+/** A row's shape taken apart once: `['*N', 'B+1', 2]` is a lead N, then B plus 1, then a fixed 2. */
+interface Pattern {
+  text: string
+  /** The shape itself, where no letter stands in it. */
+  fixed: readonly number[] | undefined
+  lead: string | undefined
+  rest: readonly { letter: string | undefined; amount: number }[]
+}
 
-const plainLetter = (dim: Dim): string | undefined =>
-  typeof dim === 'number' ? undefined : dim.startsWith('*') ? dim.slice(1) : dim.endsWith('+1') ? dim.slice(0, -2) : dim
+const patternOf = (shape: readonly Dim[]): Pattern => {
+  const lead = typeof shape[0] === 'string' && shape[0].startsWith('*') ? shape[0].slice(1) : undefined
+  const rest = (lead === undefined ? shape : shape.slice(1)).map((dim) =>
+    typeof dim === 'number'
+      ? { letter: undefined, amount: dim }
+      : { letter: dim.replace('+1', ''), amount: dim.endsWith('+1') ? 1 : 0 },
+  )
+  const text = `[${shape.map((dim) => String(dim).replace('*', '…')).join(', ')}]`
+  const fixed = shape.every((dim) => typeof dim === 'number') ? Object.freeze([...shape]) : undefined
+  return { text, fixed, lead, rest }
+}
 
 /** Letters in the order of the argument struct: N, B, T first where the op has sequences, then as the shapes name them. */
 export const lettersOf = (spec: OpSpec): string[] => {
   const letters = new Set<string>(spec.sequences === undefined ? [] : ['N', 'B', 'T'])
   for (const { shape } of [...Object.values(spec.inputs), ...Object.values(spec.outputs)]) {
-    for (const dim of shape) {
-      const letter = plainLetter(dim)
-      if (letter !== undefined) letters.add(letter)
-    }
+    const { lead, rest } = patternOf(shape)
+    if (lead !== undefined) letters.add(lead)
+    for (const { letter } of rest) if (letter !== undefined) letters.add(letter)
   }
   return [...letters]
 }
+
+/** No letter is bound yet. */
+const UNBOUND = -1
 
 export class ShapeBinder {
   readonly letters: readonly string[]
   readonly #op: string
   readonly #spec: OpSpec
-  readonly #names: string[]
-  readonly #shapes: (readonly Dim[])[]
+  readonly #names: readonly string[]
+  readonly #inputs: readonly Pattern[]
+  readonly #outputs: readonly Pattern[]
+  /** Inputs with a lead. */
+  readonly #leading: readonly number[]
+  /** `[letter, option]` of dimensions that an option fixes. */
+  readonly #fromOptions: readonly (readonly [string, string])[]
+  readonly #offsets: number
+  readonly #unbound: Readonly<Record<string, number>>
 
   constructor(op: string, spec: OpSpec) {
     this.#op = op
     this.#spec = spec
     this.#names = Object.keys(spec.inputs)
-    this.#shapes = Object.values(spec.inputs).map((input) => input.shape)
+    this.#inputs = Object.values(spec.inputs).map((input) => patternOf(input.shape))
+    this.#outputs = Object.values(spec.outputs).map((output) => patternOf(output.shape))
+    this.#leading = [...this.#inputs.keys()].filter((i) => this.#inputs[i].lead !== undefined)
+    this.#fromOptions = Object.entries(spec.dimsFrom ?? {})
+    this.#offsets = this.#names.indexOf('offsets')
     this.letters = lettersOf(spec)
+    this.#unbound = Object.fromEntries(this.letters.map((letter) => [letter, UNBOUND]))
   }
 
   bind(args: readonly (Argument | undefined)[], options: OptionValues): Bound {
-    const dims: Record<string, number> = {}
-    const lead: Record<string, readonly number[]> = {}
-    // Who bound a letter first, for the message.
-    const source: Record<string, string> = {}
-    if (this.#spec.dimsFrom !== undefined) {
-      for (const letter in this.#spec.dimsFrom) {
-        const option = this.#spec.dimsFrom[letter]
-        dims[letter] = Number(options[option])
-        source[letter] = option
-      }
+    const bound: Bound = { dims: { ...this.#unbound }, lead: {}, flat: false }
+    for (const [letter, option] of this.#fromOptions) bound.dims[letter] = Number(options[option])
+    for (const i of this.#leading) {
+      const arg = args[i]
+      if (arg !== undefined) this.#bindLead(i, arg.shape, bound, args)
     }
+    if (this.#spec.sequences !== undefined) this.#bindSequences(args, bound)
     for (let i = 0; i < args.length; i++) {
       const arg = args[i]
-      if (arg !== undefined) this.#bindLead(this.#names[i], this.#shapes[i], arg.shape, dims, lead, source)
+      if (arg !== undefined) this.#bindRest(i, arg.shape, bound, args)
     }
-    const flat = this.#spec.sequences !== undefined && this.#bindSequences(args, dims, lead, source)
-    for (let i = 0; i < args.length; i++) {
-      const arg = args[i]
-      if (arg !== undefined) this.#bindRest(this.#names[i], this.#shapes[i], arg.shape, dims, source)
-    }
-    for (const letter of this.letters) dims[letter] ??= 0
-    return { dims, lead, flat }
+    for (const letter of this.letters) if (bound.dims[letter] === UNBOUND) bound.dims[letter] = 0
+    return bound
   }
 
-  outputShape(shape: readonly Dim[], bound: Bound): readonly number[] {
-    const out: number[] = []
-    for (const dim of shape) {
-      if (typeof dim === 'number') out.push(dim)
-      else if (dim.startsWith('*')) out.push(...bound.lead[dim.slice(1)])
-      else if (dim.endsWith('+1')) out.push(bound.dims[dim.slice(0, -2)] + 1)
-      else out.push(bound.dims[dim])
-    }
-    return out
+  /** The shape of the row's output number `o`. */
+  outputShape(o: number, { dims, lead }: Bound): readonly number[] {
+    const pattern = this.#outputs[o]
+    if (pattern.fixed !== undefined) return pattern.fixed
+    if (pattern.lead !== undefined && pattern.rest.length === 0) return lead[pattern.lead]
+    const shape = pattern.lead === undefined ? [] : [...lead[pattern.lead]]
+    for (const { letter, amount } of pattern.rest) shape.push(letter === undefined ? amount : dims[letter] + amount)
+    return shape
   }
 
-  #bindLead(
-    name: string,
-    expected: readonly Dim[],
-    shape: readonly number[],
-    dims: Record<string, number>,
-    lead: Record<string, readonly number[]>,
-    source: Record<string, string>,
-  ): void {
-    const letter = leadLetter(expected)
-    const rank = expected.length
-    if (letter === undefined ? shape.length !== rank : shape.length < rank) {
-      refuse('ERR_SHAPE', `${name} has shape [${shape}] and must have ${this.#describe(expected)}.`, {
-        op: this.#op,
-        arg: name,
-        value: shape,
-      })
-    }
-    if (letter === undefined) return
-    const mine = shape.length === rank && rank === 1 ? shape : shape.slice(0, shape.length - rank + 1)
-    const first = lead[letter]
+  #bindLead(i: number, shape: readonly number[], bound: Bound, args: readonly (Argument | undefined)[]): void {
+    const { rest } = this.#inputs[i]
+    const letter = this.#inputs[i].lead!
+    const extra = shape.length - rest.length
+    if (extra < 1) this.#refuseShape(i, shape)
+    const mine = rest.length === 0 ? shape : shape.slice(0, extra)
+    const first = bound.lead[letter]
     if (first === undefined) {
-      lead[letter] = mine
-      source[letter] = name
-      let size = 1
-      for (const n of mine) size *= n
-      dims[letter] = size
+      bound.lead[letter] = mine
+      bound.dims[letter] = product(mine)
       return
     }
     let same = first.length === mine.length
     for (let d = 0; same && d < mine.length; d++) same = first[d] === mine[d]
     if (!same) {
-      refuse('ERR_SHAPE', `${name} has [${mine}] where ${source[letter]} has [${first}].`, {
+      const other = this.#names[this.#inputs.findIndex((input, j) => input.lead === letter && args[j] !== undefined)]
+      refuse('ERR_SHAPE', `${this.#names[i]} has [${mine}] where ${other} has [${first}].`, {
         op: this.#op,
-        arg: name,
+        arg: this.#names[i],
         value: shape,
       })
     }
   }
 
-  /** Binds B and T; returns whether the tokens came flat. */
-  #bindSequences(
-    args: readonly (Argument | undefined)[],
-    dims: Record<string, number>,
-    lead: Record<string, readonly number[]>,
-    source: Record<string, string>,
-  ): boolean {
+  /** Binds B and T, and says whether the tokens came flat. */
+  #bindSequences(args: readonly (Argument | undefined)[], bound: Bound): void {
+    const { dims, lead } = bound
     const shape = lead.N
-    const at = this.#names.indexOf('offsets')
-    const offsets = at < 0 ? undefined : args[at]
+    const offsets = this.#offsets < 0 ? undefined : args[this.#offsets]
     const op = this.#op
-    if (shape === undefined || shape.length > 2) {
-      refuse('ERR_SHAPE', `${source.N} must be [B, T], or packed [N] with offsets.`, {
+    const arg = this.#names[this.#inputs.findIndex((input, i) => input.lead === 'N' && args[i] !== undefined)]
+    if (shape === undefined) {
+      const candidates = this.#names.filter((_, i) => this.#inputs[i].lead === 'N')
+      refuse('ERR_ARGUMENT', 'no input says how many tokens there are.', {
         op,
-        arg: source.N,
-        value: shape,
+        arg: candidates[0],
+        fix: `Give ${candidates.join(' or ')}.`,
       })
     }
-    source.B = source.N
+    if (shape.length > 2) {
+      refuse(
+        'ERR_SHAPE',
+        `${arg} has leading dimensions [${shape}] and must have [B, T], or packed [N] with offsets.`,
+        {
+          op,
+          arg,
+          value: shape,
+        },
+      )
+    }
     if (shape.length === 2) {
       if (offsets !== undefined) {
-        refuse('ERR_SHAPE', `offsets belong to packed [N] tensors, and ${source.N} is [${shape}].`, {
+        refuse('ERR_SHAPE', `offsets belong to packed [N] tensors, and ${arg} is [${shape}].`, {
           op,
           arg: 'offsets',
           fix: 'Leave offsets out, or give [N] tensors.',
@@ -148,74 +161,66 @@ export class ShapeBinder {
       }
       dims.B = shape[0]
       dims.T = shape[1]
-      return false
-    }
-    if (offsets !== undefined) {
-      if (offsets.shape.length !== 1 || offsets.shape[0] < 1) {
-        refuse('ERR_SHAPE', `offsets has shape [${offsets.shape}] and must be [B+1].`, {
-          op,
-          arg: 'offsets',
-          value: offsets.shape,
-        })
-      }
+    } else if (offsets !== undefined) {
+      if (offsets.shape.length !== 1 || offsets.shape[0] < 1) this.#refuseShape(this.#offsets, offsets.shape)
       dims.B = offsets.shape[0] - 1
       dims.T = 0
-      source.B = 'offsets'
-      return false
-    }
-    if (this.#spec.sequences === 'required') {
-      refuse('ERR_SHAPE', `${source.N} is a flat [${shape}], and this op needs to know where sequences end.`, {
+    } else if (this.#spec.sequences === 'required') {
+      refuse('ERR_SHAPE', `${arg} is a flat [${shape}], and this op needs to know where sequences end.`, {
         op,
-        arg: source.N,
+        arg,
         fix: 'Give [B, T] ({ data, shape: [B, T] }), or packed [N] with offsets.',
       })
+    } else {
+      dims.B = 1
+      dims.T = shape[0]
+      bound.flat = true
     }
-    dims.B = 1
-    dims.T = shape[0]
-    return true
   }
 
-  #bindRest(
-    name: string,
-    expected: readonly Dim[],
-    shape: readonly number[],
-    dims: Record<string, number>,
-    source: Record<string, string>,
-  ): void {
-    const offset = shape.length - expected.length
-    for (let d = leadLetter(expected) === undefined ? 0 : 1; d < expected.length; d++) {
-      const dim = expected[d]
-      const size = shape[d + offset]
-      if (typeof dim === 'number') {
-        if (size !== dim)
-          refuse('ERR_SHAPE', `${name} has shape [${shape}] and must have ${this.#describe(expected)}.`, {
-            op: this.#op,
-            arg: name,
-            value: shape,
-          })
+  #bindRest(i: number, shape: readonly number[], { dims }: Bound, args: readonly (Argument | undefined)[]): void {
+    const { lead, rest } = this.#inputs[i]
+    const start = shape.length - rest.length
+    if (lead === undefined && start !== 0) this.#refuseShape(i, shape)
+    for (let d = 0; d < rest.length; d++) {
+      const { letter, amount } = rest[d]
+      if (letter === undefined) {
+        if (shape[d + start] !== amount) this.#refuseShape(i, shape)
         continue
       }
-      const plus = dim.endsWith('+1') ? 1 : 0
-      const letter = plus === 1 ? dim.slice(0, -2) : dim
-      const known = dims[letter]
-      if (known === undefined) {
-        dims[letter] = size - plus
-        source[letter] = name
-      } else if (known !== size - plus) {
-        refuse(
-          'ERR_SHAPE',
-          `${name} has ${letter}=${size - plus} but ${source[letter] ?? 'another argument'} has ${letter}=${known}.`,
-          {
-            op: this.#op,
-            arg: name,
-            value: shape,
-          },
-        )
+      const size = shape[d + start] - amount
+      if (size >= 0 && dims[letter] === UNBOUND) dims[letter] = size
+      else if (size < 0 || size !== dims[letter]) {
+        const other = this.#boundBy(letter, i, args)
+        if (size < 0 || other === undefined) this.#refuseShape(i, shape)
+        refuse('ERR_SHAPE', `${this.#names[i]} has ${letter}=${size} but ${other} has ${letter}=${dims[letter]}.`, {
+          op: this.#op,
+          arg: this.#names[i],
+          value: shape,
+        })
       }
     }
   }
 
-  #describe(shape: readonly Dim[]): string {
-    return `[${shape.map((dim) => (typeof dim === 'string' && dim.startsWith('*') ? `…${dim.slice(1)}` : dim)).join(', ')}]`
+  /** Which option or earlier input gave a letter its size. */
+  #boundBy(letter: string, before: number, args: readonly (Argument | undefined)[]): string | undefined {
+    const fixed = this.#fromOptions.find(([l]) => l === letter)
+    if (fixed !== undefined) return fixed[1]
+    const names = (i: number, l: string) =>
+      args[i] !== undefined && (this.#inputs[i].lead === l || this.#inputs[i].rest.some((dim) => dim.letter === l))
+    if (letter === 'B' && this.#spec.sequences !== undefined) {
+      return this.#names[
+        this.#offsets >= 0 && args[this.#offsets] ? this.#offsets : args.findIndex((_, i) => names(i, 'N'))
+      ]
+    }
+    return this.#names.find((_, i) => (i < before || this.#inputs[i].lead === letter) && names(i, letter))
+  }
+
+  #refuseShape(i: number, shape: readonly number[]): never {
+    return refuse('ERR_SHAPE', `${this.#names[i]} has shape [${shape}] and must have ${this.#inputs[i].text}.`, {
+      op: this.#op,
+      arg: this.#names[i],
+      value: shape,
+    })
   }
 }

@@ -1,7 +1,9 @@
 import type { Storage } from './backend.ts'
 import type { Device } from './device.ts'
-import { type ArrayOf, BYTES, type Dtype, product, viewOf } from './dtype.ts'
+import { type ArrayOf, arrayName, BYTES, type Dtype, holds, isDead, product, viewOf } from './dtype.ts'
 import { PrefgradError } from './errors.ts'
+import { describe } from './refuse.ts'
+import { readShape } from './shape.ts'
 import type { StatsSpec } from './spec/schema.ts'
 
 /**
@@ -31,7 +33,7 @@ export class Tensor<D extends Dtype = Dtype> {
   ) {
     this.device = device
     this.dtype = dtype
-    this.shape = shape
+    this.shape = Object.freeze(shape)
     this.size = product(shape)
     this.byteOffset = byteOffset
     this.statistics = statistics
@@ -39,7 +41,7 @@ export class Tensor<D extends Dtype = Dtype> {
   }
 
   get byteLength(): number {
-    return this.size * BYTES[this.dtype]
+    return product(this.shape) * BYTES[this.dtype]
   }
 
   /** @internal */
@@ -96,6 +98,13 @@ export class Tensor<D extends Dtype = Dtype> {
 
   /** Overwrites the elements. */
   write(data: ArrayOf[D]): void {
+    if (!holds(data, this.dtype)) {
+      throw new PrefgradError(
+        'ERR_DTYPE',
+        `write() needs ${this.dtype} elements and got ${arrayName(data) ?? describe(data)}.`,
+      )
+    }
+    if (isDead(data)) throw new PrefgradError('ERR_DETACHED', 'the memory of what write() was given is detached.')
     if (data.length !== this.size) {
       throw new PrefgradError('ERR_SHAPE', `write() needs ${this.size} elements and got ${data.length}.`)
     }
@@ -108,22 +117,24 @@ export class Tensor<D extends Dtype = Dtype> {
 
   /** Part of the same memory: `offset` in elements from the start of this tensor. */
   view(offset: number, shape: readonly number[]): Tensor<D> {
-    const size = product(shape)
-    if (!Number.isSafeInteger(offset) || offset < 0 || !Number.isSafeInteger(size) || offset + size > this.size) {
+    const sizes = readShape(shape, 'view')
+    const size = product(sizes)
+    if (!Number.isSafeInteger(offset) || offset < 0 || offset + size > this.size) {
       throw new PrefgradError(
         'ERR_SHAPE',
-        `view of ${size} elements at ${offset} does not fit a tensor of ${this.size}.`,
+        `view of ${size} elements at ${describe(offset)} does not fit a tensor of ${this.size}.`,
       )
     }
-    return new Tensor(this.device, this.storage, this.dtype, [...shape], this.byteOffset + offset * BYTES[this.dtype])
+    return new Tensor(this.device, this.storage, this.dtype, sizes, this.byteOffset + offset * BYTES[this.dtype])
   }
 
   /** The same elements in another shape. */
   reshape(shape: readonly number[]): Tensor<D> {
-    if (product(shape) !== this.size) {
-      throw new PrefgradError('ERR_SHAPE', `reshape from [${this.shape}] to [${shape}] changes the number of elements.`)
+    const sizes = readShape(shape, 'reshape')
+    if (product(sizes) !== this.size) {
+      throw new PrefgradError('ERR_SHAPE', `reshape from [${this.shape}] to [${sizes}] changes the number of elements.`)
     }
-    return new Tensor(this.device, this.storage, this.dtype, [...shape], this.byteOffset, this.statistics)
+    return new Tensor(this.device, this.storage, this.dtype, sizes, this.byteOffset, this.statistics)
   }
 
   /** Lets the memory go; harmless when called again. The memory itself goes with the last tensor that shares it. */

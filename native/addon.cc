@@ -71,7 +71,7 @@ napi_value run(napi_env env, napi_callback_info info) {
       if (ordinal >= count - 2) return status(env, kBadBlock);
       const Buffer& buffer = buffers[ordinal];
       // A detached buffer has length 0, a resized one is shorter than it was: neither may be touched.
-      if (entry[1] + entry[2] > static_cast<double>(buffer.bytes)) {
+      if (!(entry[1] >= 0 && entry[2] >= 0 && entry[1] + entry[2] <= static_cast<double>(buffer.bytes))) {
         block[kProblem] = static_cast<double>(p);
         return status(env, kDetached);
       }
@@ -132,17 +132,18 @@ Napi::Value info(const Napi::CallbackInfo& call) {
   return result;
 }
 
-// open(isa, threads) -> { handle, threads }, or null when there is no memory or no such ISA.
+// open(isa, threads, grain) -> { handle, threads }, or null when there is no memory or no such ISA.
 Napi::Value open(const Napi::CallbackInfo& call) {
   const Napi::Env env = call.Env();
-  if (call.Length() < 2 || !call[0].IsString() || !call[1].IsNumber()) return env.Null();
+  if (call.Length() < 3 || !call[0].IsString() || !call[1].IsNumber() || !call[2].IsNumber()) return env.Null();
   const std::string isa = call[0].As<Napi::String>().Utf8Value();
   const int threads = call[1].As<Napi::Number>().Int32Value();
+  const double grain = call[2].As<Napi::Number>().DoubleValue();
   KernelList lists[3];
   const size_t count = prefgrad::available_isas(lists);
   for (size_t i = 0; i < count; ++i) {
     if (isa != lists[i].isa) continue;
-    CpuDevice* device = new (std::nothrow) CpuDevice(lists[i], threads);
+    CpuDevice* device = new (std::nothrow) CpuDevice(lists[i], threads, grain);
     if (device == nullptr) return env.Null();
     Napi::Object result = Napi::Object::New(env);
     // The finalizer also runs when the environment goes, so that no thread outlives the addon.

@@ -30,9 +30,8 @@ void* CpuDevice::scratch(size_t bytes) {
 }
 
 void CpuDevice::run(const KernelEntry& kernel, const void* args, int64_t items, double work) {
-  // Below this many elements a second thread costs more than it saves; a few chunks per thread even out unequal items.
-  constexpr double kElementsPerChunk = 16384;
-  const int64_t least = static_cast<int64_t>(std::max(1.0, kElementsPerChunk / std::max(1.0, work)));
+  // A few chunks per thread even out unequal items.
+  const int64_t least = static_cast<int64_t>(std::max(1.0, grain_ / std::max(1.0, work)));
   const int64_t even = items / (int64_t{8} * threads());
   pool_.run(kernel.run, args, items, std::max(least, even));
 }

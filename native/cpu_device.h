@@ -14,7 +14,8 @@ size_t available_isas(KernelList (&lists)[3]);
 
 class CpuDevice {
  public:
-  CpuDevice(KernelList kernels, int threads) : kernels_(kernels), pool_(threads) {}
+  // `grain`: elements below which work stays on one thread.
+  CpuDevice(KernelList kernels, int threads, double grain) : kernels_(kernels), pool_(threads), grain_(grain) {}
   ~CpuDevice() { std::free(scratch_); }
   CpuDevice(const CpuDevice&) = delete;
   CpuDevice& operator=(const CpuDevice&) = delete;
@@ -31,6 +32,7 @@ class CpuDevice {
  private:
   KernelList kernels_;
   ThreadPool pool_;
+  double grain_;
   void* scratch_ = nullptr;
   size_t scratch_bytes_ = 0;
 };

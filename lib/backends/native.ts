@@ -5,18 +5,12 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Backend, BoundLaunch, FaultRecord, Launch, Storage } from '../backend.ts'
 import { PrefgradError } from '../errors.ts'
-
-interface NativeKernel {
-  op: string
-  pass: string
-  dtype: string
-  words: number
-  pointers: number
-}
+import { compareWithTable, indexKernels, type KernelIndex, type NativeKernel } from '../handshake.ts'
+import { describe } from '../refuse.ts'
 
 interface Addon {
   info(): { isas: string[]; kernels: NativeKernel[] }
-  open(isa: string, threads: number): { handle: unknown; threads: number } | null
+  open(isa: string, threads: number, grain: number): { handle: unknown; threads: number } | null
   run(handle: unknown, block: ArrayBuffer, ...buffers: ArrayBuffer[]): number
 }
 
@@ -31,11 +25,20 @@ const PASSES = 8
 const TABLE = 32
 const ARGS = 96
 const MAX_WORDS = 64
+const REBUILD = 'Run `npm run build` in the package (needs Python 3 and a C++17 compiler).'
 const STATUS = { ok: 0, fault: 1, detached: 2, outOfMemory: 3 } as const
 
-let loaded:
-  | { addon: Addon; isas: readonly string[]; kernels: readonly NativeKernel[]; indexOf: Map<string, number> }
-  | undefined
+interface Loaded {
+  addon: Addon
+  isas: readonly string[]
+  kernels: readonly NativeKernel[]
+  index: KernelIndex
+}
+
+let loaded: Loaded | undefined
+
+/** A second thread costs more than it saves below about this many elements. */
+const GRAIN = 16384
 
 /** Where the addon lies: beside the compiled library (dist/lib/backends) or beside its sources (lib/backends). */
 const addonPaths = (): string[] => {
@@ -43,24 +46,30 @@ const addonPaths = (): string[] => {
   return [join(here, '../../../build/Release/prefgrad.node'), join(here, '../../build/Release/prefgrad.node')]
 }
 
-/** Loads the addon once. */
-export const loadAddon = (): NonNullable<typeof loaded> => {
+/** Loads the addon once, and makes sure that it and the op table speak of the same kernels. */
+export const loadAddon = (): Loaded => {
   if (loaded !== undefined) return loaded
   const require = createRequire(import.meta.url)
   const tried: string[] = []
   for (const path of addonPaths()) {
+    let addon: Addon
     try {
-      const addon = require(path) as Addon
-      const { isas, kernels } = addon.info()
-      loaded = { addon, isas, kernels, indexOf: new Map(kernels.map((k, i) => [`${k.op}.${k.pass}.${k.dtype}`, i])) }
-      return loaded
+      addon = require(path)
     } catch (cause) {
       tried.push(`${path}: ${(cause as Error).message.split('\n')[0]}`)
+      continue
     }
+    const { isas, kernels } = addon.info()
+    const differences = compareWithTable(kernels)
+    if (differences.length > 0) {
+      throw new PrefgradError('ERR_ADDON', `${path} is not of this version: ${differences.join('; ')}.`, {
+        fix: REBUILD,
+      })
+    }
+    loaded = { addon, isas, kernels, index: indexKernels(kernels) }
+    return loaded
   }
-  throw new PrefgradError('ERR_ADDON', `the native addon could not be loaded (${tried.join('; ')}).`, {
-    fix: 'Run `npm run build` in the package (needs Python 3 and a C++17 compiler).',
-  })
+  throw new PrefgradError('ERR_ADDON', `the native addon could not be loaded (${tried.join('; ')}).`, { fix: REBUILD })
 }
 
 export interface CpuOptions {
@@ -68,12 +77,59 @@ export interface CpuOptions {
   threads?: number
   /** Instruction set: 'avx512', 'avx2' or 'baseline'; default: PREFGRAD_ISA, else the best that is there. */
   isa?: string
+  /** Elements below which work is not split among threads; default 16384. Results do not depend on it. */
+  grain?: number
+}
+
+/** A launch as the addon reads it, and the buffers that it lies in. */
+class Block {
+  readonly buffers: ArrayBuffer[] = []
+  readonly bytes = new ArrayBuffer(8 * (ARGS + MAX_WORDS))
+  readonly words = new Float64Array(this.bytes)
+  readonly #args = new Uint32Array(this.bytes, 8 * ARGS)
+
+  fill(launch: Launch, index: KernelIndex): void {
+    const { words, buffers } = this
+    const { passes, slots } = launch
+    const kernels = index.get(launch.op)?.get(launch.dtype)
+    words[PASS_COUNT] = passes.length
+    words[WORDS] = launch.words.length / 2
+    words[POINTERS] = slots.length
+    words[WORKSPACE_BYTES] = launch.workspaceBytes
+    for (let i = 0; i < passes.length; i++) {
+      const { ordinal, items, work } = passes[i]
+      words[PASSES + 3 * i] = kernels![ordinal]
+      words[PASSES + 3 * i + 1] = items
+      words[PASSES + 3 * i + 2] = work
+    }
+    for (let p = 0; p < slots.length; p++) {
+      const slot = slots[p]
+      if (slot === undefined) {
+        words[TABLE + 3 * p] = -1
+        continue
+      }
+      const buffer = slot.storage.buffer!
+      let ordinal = buffers.indexOf(buffer)
+      if (ordinal < 0) ordinal = buffers.push(buffer) - 1
+      words[TABLE + 3 * p] = ordinal
+      words[TABLE + 3 * p + 1] = slot.byteOffset
+      words[TABLE + 3 * p + 2] = slot.byteLength
+    }
+  }
+
+  run(addon: Addon, handle: unknown, launch: Launch): FaultRecord | undefined {
+    if (handle === undefined) throw new PrefgradError('ERR_DISPOSED', 'this device was disposed.', { op: launch.op })
+    this.#args.set(launch.words)
+    const status = addon.run(handle, this.bytes, ...this.buffers)
+    return status === STATUS.ok ? undefined : problem(launch, status, this.words)
+  }
 }
 
 class CpuBackend implements Backend {
   readonly kind = 'cpu'
   readonly name: string
   readonly threads: number
+  readonly #eager = new Block()
   #handle: unknown
 
   constructor(isa: string, handle: unknown, threads: number) {
@@ -108,52 +164,23 @@ class CpuBackend implements Backend {
     return storage.buffer!.slice(byteOffset, byteOffset + byteLength)
   }
 
+  run(launch: Launch): FaultRecord | undefined {
+    const { addon, index } = loadAddon()
+    const block = this.#eager
+    try {
+      block.fill(launch, index)
+      return block.run(addon, this.#handle, launch)
+    } finally {
+      // The block outlives the call; the caller's memory must not live on with it.
+      block.buffers.length = 0
+    }
+  }
+
   bind(launch: Launch): BoundLaunch {
-    const { addon, indexOf } = loadAddon()
-    const block = new ArrayBuffer(8 * (ARGS + MAX_WORDS))
-    const words = new Float64Array(block)
-    const buffers: ArrayBuffer[] = []
-    const bytes = new Uint8Array(block, 8 * ARGS, 8 * launch.wordCount)
-    const source = new Uint8Array(launch.words, 0, 8 * launch.wordCount)
-    words[PASS_COUNT] = launch.passes.length
-    words[WORDS] = launch.wordCount
-    words[POINTERS] = launch.slots.length
-    words[WORKSPACE_BYTES] = launch.workspaceBytes
-    for (let i = 0; i < launch.passes.length; i++) {
-      const { pass, items, work } = launch.passes[i]
-      const index = indexOf.get(`${launch.op}.${pass.name}.${launch.dtype}`)
-      if (index === undefined) {
-        throw new PrefgradError('ERR_ADDON', `the addon has no kernel ${launch.op}.${pass.name}.${launch.dtype}.`, {
-          op: launch.op,
-          fix: 'Rebuild it: npm run build.',
-        })
-      }
-      words[PASSES + 3 * i] = index
-      words[PASSES + 3 * i + 1] = items
-      words[PASSES + 3 * i + 2] = work
-    }
-    for (let p = 0; p < launch.slots.length; p++) {
-      const slot = launch.slots[p]
-      if (slot === undefined) {
-        words[TABLE + 3 * p] = -1
-        continue
-      }
-      const buffer = slot.storage.buffer!
-      let ordinal = buffers.indexOf(buffer)
-      if (ordinal < 0) ordinal = buffers.push(buffer) - 1
-      words[TABLE + 3 * p] = ordinal
-      words[TABLE + 3 * p + 1] = slot.byteOffset
-      words[TABLE + 3 * p + 2] = slot.byteLength
-    }
-    return {
-      run: () => {
-        if (this.#handle === undefined)
-          throw new PrefgradError('ERR_DISPOSED', 'this device was disposed.', { op: launch.op })
-        bytes.set(source)
-        const status = addon.run(this.#handle, block, ...buffers)
-        return status === STATUS.ok ? undefined : problem(launch, status, words)
-      },
-    }
+    const { addon, index } = loadAddon()
+    const block = new Block()
+    block.fill(launch, index)
+    return { run: () => block.run(addon, this.#handle, launch) }
   }
 
   dispose(): void {
@@ -164,7 +191,8 @@ class CpuBackend implements Backend {
 const problem = (launch: Launch, status: number, words: Float64Array): FaultRecord => {
   if (status === STATUS.fault) return { input: words[PROBLEM], index: words[PROBLEM_INDEX] }
   if (status === STATUS.detached) {
-    const names = [...Object.keys(launch.spec.inputs), ...Object.keys(launch.spec.outputs)]
+    const outputs = Object.keys(launch.spec.outputs).map((name) => `out.${name}`)
+    const names = [...Object.keys(launch.spec.inputs), ...outputs]
     const arg = names[words[PROBLEM]]
     throw new PrefgradError('ERR_DETACHED', `the memory of ${arg} was detached or shrunk.`, {
       op: launch.op,
@@ -181,7 +209,7 @@ const problem = (launch: Launch, status: number, words: Float64Array): FaultReco
   }
   throw new PrefgradError('ERR_ADDON', 'the addon and the op table disagree about this call.', {
     op: launch.op,
-    fix: 'Rebuild it: npm run build.',
+    fix: REBUILD,
   })
 }
 
@@ -192,7 +220,7 @@ export const openCpu = (options: CpuOptions = {}): Backend => {
   if (!isas.includes(isa)) {
     throw new PrefgradError(
       'ERR_NO_DEVICE',
-      `instruction set '${isa}' is not there; this machine has ${isas.join(', ')}.`,
+      `instruction set ${describe(isa)} is not there; this machine has ${isas.join(', ')}.`,
       {
         arg: 'isa',
         value: isa,
@@ -202,12 +230,23 @@ export const openCpu = (options: CpuOptions = {}): Backend => {
   }
   const threads = options.threads ?? availableParallelism()
   if (!Number.isSafeInteger(threads) || threads < 1 || threads > 256) {
-    throw new PrefgradError('ERR_OPTION', `threads must be a whole number from 1 to 256, and is ${threads}.`, {
-      arg: 'threads',
-      value: threads,
+    throw new PrefgradError(
+      'ERR_OPTION',
+      `threads must be a whole number from 1 to 256, and is ${describe(threads)}.`,
+      {
+        arg: 'threads',
+        value: threads,
+      },
+    )
+  }
+  const grain = options.grain ?? GRAIN
+  if (!Number.isSafeInteger(grain) || grain < 1) {
+    throw new PrefgradError('ERR_OPTION', `grain must be a whole number of at least 1, and is ${describe(grain)}.`, {
+      arg: 'grain',
+      value: grain,
     })
   }
-  const opened = addon.open(isa, threads)
+  const opened = addon.open(isa, threads, grain)
   if (opened === null) throw new PrefgradError('ERR_OUT_OF_MEMORY', 'no memory to open the cpu device.')
   return new CpuBackend(isa, opened.handle, opened.threads)
 }
