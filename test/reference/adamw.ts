@@ -203,7 +203,12 @@ export const reference: Reference = {
       magnitude: perElement(({ param }) => param),
       extra: perElement(({ change }) => 4 * ulp(change)),
     },
-    m: { ulp: 2, reason: '2 ULP of the larger term: they may cancel', magnitude: perElement(({ m }) => m) },
+    m: {
+      ulp: 3,
+      reason:
+        'half a ULP of the larger term each for beta, 1 - beta, the scaled gradient, both products (one with FMA) and the sum; they may cancel',
+      magnitude: perElement(({ m }) => m),
+    },
     v: { ulp: 2, reason: 'two products and a sum; no term is negative' },
     step: { ulp: 0, reason: 'a count' },
     refused: { ulp: 0, reason: 'a flag' },
