@@ -1,4 +1,4 @@
-/** What this machine can do at best, from native/ceilings.cc: held beside every case that runs into memory or arithmetic. */
+/** What this machine can do at best, from native/ceilings.cc: beside every case that memory or arithmetic limits. */
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { packageRoot } from './environment.ts'

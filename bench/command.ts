@@ -18,8 +18,8 @@ export const USAGE = `npm run bench -- [options]
   --list              show ops, shapes and peers
   --help              this text
 
-Every implementation of a case works on the same inputs, is compared with float64 at sampled rows, and is timed in turn with the
-others. PREFGRAD_PYTHON names the Python of the Python peers; NODE_PATH may point at an installation of onnxruntime-node.`
+Every implementation of a case works on the same inputs, is compared with float64 at sampled rows, and is timed in turn
+with the others. PREFGRAD_PYTHON names the Python of the Python peers; NODE_PATH may point at onnxruntime-node.`
 
 export interface Command {
   ops?: string[]

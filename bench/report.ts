@@ -96,7 +96,8 @@ export const slowPeerLines = (about: readonly About[], ceilings: readonly Ceilin
     const peak = ceilings.find((one) => one.kind === 'multiplyAdd' && one.isa === isa && one.threads === threads)?.rate
     return gemm !== undefined && peak !== undefined && gemm < peak / 2
       ? [
-          `${peer} multiplies matrices at ${share(gemm / peak)} of the peak (${threads} threads, ${isa}): its BLAS is slow, or the machine busy`,
+          `${peer} multiplies matrices at ${share(gemm / peak)} of the peak (${threads} threads, ${isa}): ` +
+            'its BLAS is slow, or the machine busy',
         ]
       : []
   })
@@ -116,7 +117,7 @@ export const resultsMarkdown = (results: Results, jsonName: string): string => {
   return [
     '# Benchmark results',
     '',
-    `Written by \`${environment.command}\`; the numbers are in [${jsonName}](results/${jsonName}). Make your own: \`npm run bench\`.`,
+    `Written by \`${environment.command}\`, all figures in [${jsonName}](results/${jsonName}).`,
     '',
     ...environmentLines(environment).map((line) => `- ${line}`),
     ...aboutLines(peers).map((line) => `- ${line}`),

@@ -1,4 +1,4 @@
-/** `npm run bench`: prefgrad beside its peers and beside what this machine can do at best. `-- --help` shows the options. */
+/** `npm run bench`: prefgrad beside its peers and what this machine can do at best. `-- --help` shows the options. */
 import { mkdir, writeFile } from 'node:fs/promises'
 import { availableParallelism, cpus } from 'node:os'
 import { join } from 'node:path'

@@ -41,7 +41,7 @@ export interface Work {
   ceiling?: CeilingOf
   /** Outputs (or updated inputs) that are compared with float64; none: nothing to compare. */
   judged: readonly string[]
-  /** Rows that are compared, along the first axis of tensors whose first dimension has one of the letters; absent: all. */
+  /** Rows that are compared, of tensors whose first dimension has one of the letters; absent: everything. */
   sampled?: { letters: readonly string[]; rows: readonly number[] }
   /** Largest error, as a share of the largest exact value, that still counts as the same result. */
   tolerance: number

@@ -1,5 +1,5 @@
-// What this machine can do at best: reading, copying and combining memory, and multiply-adds in registers. `npm run bench`
-// holds every kernel against these. Only the bench loads this addon; the library never does.
+// What this machine can do at best: reading, copying and combining memory, and multiply-adds in registers.
+// `npm run bench` holds every kernel against these. Only the bench loads this addon; the library never does.
 #include <napi.h>
 
 #include <algorithm>
@@ -19,7 +19,7 @@ namespace {
 using prefgrad::CpuKernel;
 using prefgrad::ThreadPool;
 
-// One work item covers this many floats; arrays that are no multiple of it lose their tail, which the caller does not count.
+// One work item covers this many floats; arrays that are no multiple of it lose their tail, which is not counted.
 constexpr int64_t kBlock = 16384;
 // One work item of the arithmetic test runs this many rounds of kChains multiply-adds of one vector each.
 constexpr int64_t kRounds = 20000;
@@ -101,7 +101,7 @@ FOR_AVX2 void read_avx2(const void* args, int64_t begin, int64_t end, int) {
   for (uint32_t lane : lanes) as<Args>(args).sink->fetch_add(lane, std::memory_order_relaxed);
 }
 
-// Streamed stores write past the caches and spare the read that an ordinary store begins with. They need aligned addresses.
+// Streamed stores write past the caches and spare the read that an ordinary store begins with. Addresses are aligned.
 FOR_AVX512 void copy_streamed_avx512(const void* args, int64_t begin, int64_t end, int) {
   const Args& a = as<Args>(args);
   for (int64_t i = begin * kBlock; i < end * kBlock; i += 16) {
@@ -218,12 +218,13 @@ constexpr Test kTests[] = {
 // open(threads) -> handle
 Napi::Value open(const Napi::CallbackInfo& call) {
   const int threads = call[0].As<Napi::Number>().Int32Value();
-  return Napi::External<ThreadPool>::New(call.Env(), new ThreadPool(threads), [](Napi::Env, ThreadPool* gone) { delete gone; });
+  return Napi::External<ThreadPool>::New(call.Env(), new ThreadPool(threads),
+                                         [](Napi::Env, ThreadPool* gone) { delete gone; });
 }
 
-// run(handle, kind, isa, amount, to?, from?, other?) -> floats touched per array, or multiply-adds done; 0: no such test here.
-// `amount` counts floats, or work items of the arithmetic test. The arrays are Float32Arrays of at least `amount`; a read has
-// its source alone.
+// run(handle, kind, isa, amount, to?, from?, other?) -> floats touched per array, or multiply-adds done; 0: no such
+// test here. `amount` counts floats, or work items of the arithmetic test. The arrays are Float32Arrays of at least
+// `amount`; a read has its source alone.
 Napi::Value run(const Napi::CallbackInfo& call) {
   const Napi::Env env = call.Env();
   ThreadPool& pool = *call[0].As<Napi::External<ThreadPool>>().Data();
@@ -244,8 +245,8 @@ Napi::Value run(const Napi::CallbackInfo& call) {
     const Args args = {arrays[0], test.arrays == 1 ? arrays[0] : arrays[1], arrays[2], &sink};
     const int64_t items = test.arrays == 0 ? amount : (amount - skipped) / kBlock;
     pool.run(test.run, &args, items, std::max<int64_t>(1, items / (8 * pool.threads())));
-    const double done = test.arrays == 0 ? static_cast<double>(items * kRounds * kChains * test.lanes) : static_cast<double>(items * kBlock);
-    return Napi::Number::New(env, done);
+    const int64_t done = items * (test.arrays == 0 ? kRounds * kChains * test.lanes : kBlock);
+    return Napi::Number::New(env, static_cast<double>(done));
   }
   return Napi::Number::New(env, 0);
 }

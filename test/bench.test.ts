@@ -24,8 +24,8 @@ describe('bench', () => {
     const printed: string[] = []
     try {
       const json = join(folder, 'results.json')
-      const words = `--op tokenLogprobs --shape 8x300 --dtype f32,bf16 --threads 1 --peers none --repeats 3 --json ${json}`
-      await runBench(words.split(' '), (text) => printed.push(text))
+      const words = '--op tokenLogprobs --shape 8x300 --dtype f32,bf16 --threads 1 --peers none --repeats 3'
+      await runBench([...words.split(' '), '--json', json], (text) => printed.push(text))
       const results: Results = JSON.parse(readFileSync(json, 'utf8'))
       assert.equal(results.schema, 1)
       assert.match(results.environment.device, /^cpu:/)

@@ -1,4 +1,4 @@
-/** Scalar losses, value and gradient: what a call costs when there is next to nothing to do, and what a million terms cost. */
+/** Scalar losses, value and gradient: what a call costs with next to nothing to do, and what a million terms cost. */
 
 import type { OpName } from '../../lib/index.ts'
 import { f32, flags, normals, u8 } from '../data.ts'

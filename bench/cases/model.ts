@@ -1,4 +1,4 @@
-/** The built-in policy at the demo's size with fresh weights: tokens a second in training, in a forward pass, in sampling. */
+/** The built-in policy at the demo's size, fresh weights: tokens a second in training, forward passes and sampling. */
 import type { Device } from '../../lib/device.ts'
 import { tokenLogprobs, tokenLogprobsBackward } from '../../lib/index.ts'
 import { DEMO_CONFIG } from '../../lib/model/config.ts'

@@ -39,7 +39,7 @@ export const adamw: Family = {
       tolerance: 1e-5,
       variants: ['prepared'],
       goals: [{ of: 'ceiling', atLeast: 0.8 }],
-      note: 'an update in place reads the lines that it writes; a triad must fetch lines that it only writes, and can be slower',
+      note: 'in place, so that it can beat a triad, whose stores first fetch what they overwrite',
     }
   },
 }

@@ -1,6 +1,6 @@
 /**
- * A few ONNX graphs as protocol buffers, written by hand: the format's field numbers (onnx.proto3) are all there is to it, and no
- * Python is needed to make them.
+ * A few ONNX graphs as protocol buffers, written by hand: the format's field numbers (onnx.proto3) are all there is to
+ * it, and no Python is needed to make them.
  */
 
 /** ONNX's TensorProto.DataType. */

@@ -1,12 +1,13 @@
 """How `npm run bench` talks to a Python peer: one JSON request a line on stdin, one JSON answer a line on stdout.
 
-    hello                                what this peer is, and which variants of which op it has
-    load    {slot, op, variant, file, inputs, options}   reads the inputs and calls once; its outputs are kept for `judge`
-    judge   {slot, outputs, rows}        outputs of that first call, or rows of them, as base64 of f32; once each
-    sample  {slot, calls}                milliseconds per call
+    hello                         what this peer is, and which variants of which op it has
+    load    {slot, op, variant,   reads the inputs and calls once; the outputs are kept for `judge`
+             file, inputs, options}
+    judge   {slot, outputs, rows} outputs of that first call, or rows of them, as base64 of f32; once each
+    sample  {slot, calls}         milliseconds per call
     unload  {slot}
 
-The inputs lie one after the other in a raw file that every implementation of a case reads, so that all work on the same numbers.
+The inputs lie one after the other in a raw file that every implementation of a case reads: the same numbers for all.
 """
 
 import base64

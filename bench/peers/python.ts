@@ -1,6 +1,6 @@
 /** Peers in Python: a child process per number of threads and instruction set, kept alive, asked by JSON lines. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
 import { isSampled } from '../accuracy.ts'
@@ -117,7 +117,7 @@ const openSession = async (peer: string, python: string, script: string, setting
   const child = new Child(python, script, setting)
   const hello = await child.ask<Hello>({ do: 'hello' })
   const blas = hello.blas.map(({ file, version, kernels, threads }) =>
-    kernels === undefined ? `${version} (${file})` : `${version}, ${kernels} kernels, ${threads} threads (${file})`,
+    kernels === undefined ? version : `${version}, ${kernels} kernels, ${threads} threads (${basename(file)})`,
   )
   const about: About = {
     peer,

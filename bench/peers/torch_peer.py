@@ -1,5 +1,5 @@
-"""PyTorch as a peer: every op as a PyTorch user writes it, eager, into the same outputs. Losses compute value and gradient but
-not the statistics that prefgrad returns beside them."""
+"""PyTorch as a peer: every op as a PyTorch user writes it, eager. Losses compute value and gradient, but not the
+statistics that prefgrad returns beside them."""
 
 import os
 
@@ -183,7 +183,9 @@ serve(
             "eager": value_and_grad(bradley_terry_loss, {"gradChosen": "chosen", "gradRejected": "rejected"})
         },
         "dpoLoss": {
-            "eager": value_and_grad(dpo_loss, {"gradPolicyChosen": "policyChosen", "gradPolicyRejected": "policyRejected"})
+            "eager": value_and_grad(
+                dpo_loss, {"gradPolicyChosen": "policyChosen", "gradPolicyRejected": "policyRejected"}
+            )
         },
         "gradNorm": {"vector_norm": grad_norm},
         "adamw": {"optim.AdamW": adamw},
