@@ -44,8 +44,6 @@ PREFGRAD_INLINE void stream_fence() {
 #endif
 }
 
-PREFGRAD_INLINE f64x8 f64_of(const float* p) { return low_f64(f32x16::load_first(p, 8, 0.0f)); }
-
 // Sixteen f64 sums: lane l adds elements l, l + 16, l + 32, ... of whatever is being summed.
 struct Sum16 {
   f64x8 low = f64x8::set(0.0), high = f64x8::set(0.0);

@@ -186,6 +186,12 @@ PREFGRAD_INLINE f64x8 high_f64(f32x16 x) { return widen(x.b); }
 PREFGRAD_INLINE f32x16 narrow(f64x8 low, f64x8 high) {
   return {_mm256_set_m128(_mm256_cvtpd_ps(low.b), _mm256_cvtpd_ps(low.a)), _mm256_set_m128(_mm256_cvtpd_ps(high.b), _mm256_cvtpd_ps(high.a))};
 }
+// Eight f32 as f64, and back, rounded.
+PREFGRAD_INLINE f64x8 f64_of(const float* p) { return {_mm256_cvtps_pd(_mm_loadu_ps(p)), _mm256_cvtps_pd(_mm_loadu_ps(p + 4))}; }
+PREFGRAD_INLINE void store_f32(float* p, f64x8 x) {
+  _mm_storeu_ps(p, _mm256_cvtpd_ps(x.a));
+  _mm_storeu_ps(p + 4, _mm256_cvtpd_ps(x.b));
+}
 PREFGRAD_INLINE f64x8 operator+(f64x8 x, f64x8 y) { return {_mm256_add_pd(x.a, y.a), _mm256_add_pd(x.b, y.b)}; }
 PREFGRAD_INLINE f64x8 operator-(f64x8 x, f64x8 y) { return {_mm256_sub_pd(x.a, y.a), _mm256_sub_pd(x.b, y.b)}; }
 PREFGRAD_INLINE f64x8 operator*(f64x8 x, f64x8 y) { return {_mm256_mul_pd(x.a, y.a), _mm256_mul_pd(x.b, y.b)}; }

@@ -111,6 +111,9 @@ PREFGRAD_INLINE f64x8 high_f64(f32x16 a) { return {_mm512_cvtps_pd(_mm512_extrac
 PREFGRAD_INLINE f32x16 narrow(f64x8 low, f64x8 high) {
   return {_mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(low.v)), _mm512_cvtpd_ps(high.v), 1)};
 }
+// Eight f32 as f64, and back, rounded.
+PREFGRAD_INLINE f64x8 f64_of(const float* p) { return {_mm512_cvtps_pd(_mm256_loadu_ps(p))}; }
+PREFGRAD_INLINE void store_f32(float* p, f64x8 a) { _mm256_storeu_ps(p, _mm512_cvtpd_ps(a.v)); }
 PREFGRAD_INLINE f64x8 operator+(f64x8 a, f64x8 b) { return {_mm512_add_pd(a.v, b.v)}; }
 PREFGRAD_INLINE f64x8 operator-(f64x8 a, f64x8 b) { return {_mm512_sub_pd(a.v, b.v)}; }
 PREFGRAD_INLINE f64x8 operator*(f64x8 a, f64x8 b) { return {_mm512_mul_pd(a.v, b.v)}; }

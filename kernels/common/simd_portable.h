@@ -113,6 +113,10 @@ PREFGRAD_INLINE f64x8 low_f64(f32x16 a) { f64x8 o; double* r = o.v; PREFGRAD_EAC
 PREFGRAD_INLINE f64x8 high_f64(f32x16 a) { f64x8 o; double* r = o.v; PREFGRAD_EACH(8, static_cast<double>(a.v[i + 8])); return o; }
 PREFGRAD_INLINE f32x16 narrow(f64x8 low, f64x8 high) { f32x16 o; float* r = o.v; PREFGRAD_EACH(16, static_cast<float>(i < 8 ? low.v[i] : high.v[i - 8])); return o; }
 
+// Eight f32 as f64, and back, rounded.
+PREFGRAD_INLINE f64x8 f64_of(const float* p) { f64x8 o; double* r = o.v; PREFGRAD_EACH(8, static_cast<double>(p[i])); return o; }
+PREFGRAD_INLINE void store_f32(float* r, f64x8 a) { PREFGRAD_EACH(8, static_cast<float>(a.v[i])); }
+
 // The same arithmetic for both widths.
 #define PREFGRAD_ARITHMETIC(V, S, M, N)                                                                              \
   PREFGRAD_INLINE V operator+(V a, V b) { V o; S* r = o.v; PREFGRAD_EACH(N, a.v[i] + b.v[i]); return o; }              \

@@ -15,84 +15,133 @@ struct GaeWalk {
   float following;          // the value of the step gathered last
 };
 
-struct GaeBlock {
-  alignas(64) float reward[kGaeBlock], value[kGaeBlock], following[kGaeBlock], continues[kGaeBlock];
-  alignas(64) float advantage[kGaeBlock], returns[kGaeBlock];
-  int64_t token[kGaeBlock];
-
-  Steps steps() const { return {reward, value, following, continues}; }
+// Tokens that lie side by side, and the step that the first of them is.
+struct Run {
+  int64_t token, step, length;
 };
 
-// Gathers steps [first, first + n), pads them to a multiple of 16 with steps of nothing, and returns that size.
-inline int64_t gather_steps(const Gae& a, GaeWalk& walk, int64_t first, int64_t n, GaeBlock& block) {
-  const bool carries = a.mask_mode == 0;
-  for (int64_t k = n - 1; k >= 0; --k) {
-    --walk.at;
-    if (a.valid != nullptr && carries) {
-      while (a.valid[walk.at] == 0) --walk.at;
+struct GaeBlock {
+  alignas(64) float reward[kGaeBlock], value[kGaeBlock], following[kGaeBlock];
+  alignas(64) float advantage[kGaeBlock], returns[kGaeBlock];
+  uint8_t terminated[kGaeBlock], truncated[kGaeBlock];
+  Run runs[kGaeBlock];
+  int64_t run_count;
+
+  Steps steps() const { return {reward, value, following, terminated, truncated}; }
+
+  // An absent input reads as 0, and so do the steps behind the last, up to a multiple of 16.
+  template <typename Element>
+  PREFGRAD_INLINE void gather(const Element* from, int64_t n, Element* to) const {
+    for (int64_t r = 0; from != nullptr && r < run_count; ++r) {
+      std::memcpy(to + runs[r].step, from + runs[r].token, sizeof(Element) * runs[r].length);
     }
-    const int64_t i = walk.at;
-    const bool counts = a.valid == nullptr || a.valid[i] != 0, last = first + k == walk.steps - 1;
-    const bool terminated = counts && a.terminated != nullptr && a.terminated[i] != 0;
-    const bool truncated = counts && a.truncated != nullptr && a.truncated[i] != 0;
-    float following;
-    if (terminated) {
-      following = 0.0f;
-    } else if (a.next_values != nullptr) {
-      following = counts ? a.next_values[i] : 0.0f;
-    } else if (last && a.bootstrap != nullptr) {
-      following = a.bootstrap[walk.b];
-    } else if (truncated) {
-      following = std::numeric_limits<float>::quiet_NaN();
-      a.fault->report(Gae::truncated_input, i);
-    } else {
-      following = last ? 0.0f : walk.following;
+    for (int64_t k = from == nullptr ? 0 : n; k < (n + 15) / 16 * 16; ++k) to[k] = Element{0};
+  }
+  PREFGRAD_INLINE void scatter(const float* from, float* to) const {
+    for (int64_t r = 0; to != nullptr && r < run_count; ++r) {
+      std::memcpy(to + runs[r].token, from + runs[r].step, sizeof(float) * runs[r].length);
     }
-    block.token[k] = counts ? i : -1;
-    block.reward[k] = counts ? a.rewards[i] : 0.0f;
-    block.value[k] = walk.following = counts ? a.values[i] : 0.0f;
-    block.following[k] = following;
-    block.continues[k] = terminated || truncated ? 0.0f : 1.0f;
   }
-  int64_t padded = n;
-  for (; padded % 16 != 0; ++padded) {
-    block.reward[padded] = block.value[padded] = block.following[padded] = 0.0f;
-    block.continues[padded] = 1.0f;
-  }
-  return padded;
+};
+template <typename Element>
+PREFGRAD_INLINE void clear_unless(const uint8_t* valid, int64_t n, Element* x) {
+  for (int64_t k = 0; k < n; ++k) x[k] = valid[k] != 0 ? x[k] : Element{0};
 }
 
-// What the scan wrote for the steps goes to their tokens.
-inline void scatter_steps(const GaeBlock& block, int64_t n, float* advantages, float* returns) {
-  for (int64_t k = 0; k < n; ++k) {
-    if (block.token[k] < 0) continue;
-    if (advantages != nullptr) advantages[block.token[k]] = block.advantage[k];
-    if (returns != nullptr) returns[block.token[k]] = block.returns[k];
+// Finds the tokens of the n steps before those that were found last.
+inline void find_runs(const Gae& a, GaeWalk& walk, int64_t n, GaeBlock& block) {
+  const uint8_t* valid = a.mask_mode == 0 ? a.valid : nullptr;
+  int64_t i = walk.at, count = 0;
+  while (n > 0) {
+    while (valid != nullptr && valid[i - 1] == 0) --i;
+    const int64_t least = i - n, stop = i;
+    if (valid == nullptr) {
+      i = least;
+    } else {
+      while (i > least && valid[i - 1] != 0) --i;
+    }
+    n -= stop - i;
+    block.runs[count++] = {i, n, stop - i};
   }
+  walk.at = i;
+  block.run_count = count;
+}
+
+// Gathers n steps, of which the first is step `first`.
+inline void gather_steps(const Gae& a, GaeWalk& walk, int64_t first, int64_t n, GaeBlock& block) {
+  find_runs(a, walk, n, block);
+  block.gather(a.rewards, n, block.reward);
+  block.gather(a.values, n, block.value);
+  block.gather(a.terminated, n, block.terminated);
+  block.gather(a.truncated, n, block.truncated);
+  block.gather(a.next_values, n, block.following);
+  if (a.mask_mode != 0 && a.valid != nullptr) {
+    const uint8_t* valid = a.valid + walk.at;
+    clear_unless(valid, n, block.reward);
+    clear_unless(valid, n, block.value);
+    clear_unless(valid, n, block.terminated);
+    clear_unless(valid, n, block.truncated);
+    clear_unless(valid, n, block.following);
+  }
+  if (a.next_values == nullptr) {
+    const bool last = first + n == walk.steps;
+    for (int64_t k = 0; k + 1 < n; ++k) block.following[k] = block.value[k + 1];
+    block.following[n - 1] = !last ? walk.following : a.bootstrap != nullptr ? a.bootstrap[walk.b] : 0.0f;
+    const int64_t unknown = last && a.bootstrap != nullptr ? n - 1 : n;
+    for (int64_t r = 0; a.truncated != nullptr && r < block.run_count; ++r) {
+      for (int64_t k = block.runs[r].step; k < block.runs[r].step + block.runs[r].length && k < unknown; ++k) {
+        if (!block.truncated[k] || block.terminated[k]) continue;
+        a.fault->report(Gae::truncated_input, block.runs[r].token + k - block.runs[r].step);
+        block.following[k] = std::numeric_limits<float>::quiet_NaN();
+      }
+    }
+  }
+  walk.following = block.value[0];
+}
+
+inline void scatter_steps(const Gae& a, const GaeWalk& walk, int64_t n, GaeBlock& block, float* advantages, float* returns) {
+  if (a.mask_mode != 0 && a.valid != nullptr) {
+    clear_unless(a.valid + walk.at, n, block.advantage);
+    clear_unless(a.valid + walk.at, n, block.returns);
+  }
+  block.scatter(block.advantage, advantages);
+  block.scatter(block.returns, returns);
+}
+
+// Is there a truncated step whose next value must be looked for, or is missing?
+inline bool has_open_cut(const Gae& a, int64_t start, int64_t steps) {
+  if (a.truncated == nullptr || a.next_values != nullptr) return false;
+  uint8_t open = 0;
+  for (int64_t i = start; i < start + steps; ++i) {
+    open = static_cast<uint8_t>(open | (a.truncated[i] != 0 && (a.terminated == nullptr || a.terminated[i] == 0)));
+  }
+  return open != 0;
 }
 
 // One lambda over one sequence. Outputs that are not wanted are null; tokens that do not count are 0 already.
 inline void gae_sequence(const Gae& a, GaeWalk walk, bool gapless, double lambda, float* advantages, float* returns) {
   GaeBlock block;
   const double decay = a.gamma * lambda;
-  const bool cuts = a.terminated != nullptr || a.truncated != nullptr || decay == 0.0;
-  // Steps that lie side by side, none of them an end, are scanned where they are: all whole groups but the last.
-  const int64_t direct = gapless && !cuts ? (walk.steps - 1) / 16 * 16 : 0;
+  // Where nothing may pass from one step to another (a decay of 0), not even a NaN does.
+  const auto scan = a.terminated != nullptr || a.truncated != nullptr || decay == 0.0 ? scan_steps<true> : scan_steps<false>;
+  // Steps that lie side by side are scanned where they are: all whole groups but the last, which has the end in it.
+  int64_t direct = gapless ? (walk.steps - 1) / 16 * 16 : 0;
+  if (has_open_cut(a, walk.start, direct)) direct = 0;
   double carry = 0.0;
   for (int64_t end = walk.steps; end > direct;) {
     int64_t first = (end - 1) / kGaeBlock * kGaeBlock;
     if (first < direct) first = direct;
-    const int64_t n = gather_steps(a, walk, first, end - first, block);
-    const auto whole = cuts ? scan_steps<true> : scan_steps<false>;
-    whole(block.steps(), n, a.gamma, decay, carry, block.advantage, block.returns);
-    scatter_steps(block, end - first, advantages, returns);
+    const int64_t n = end - first;
+    gather_steps(a, walk, first, n, block);
+    scan(block.steps(), (n + 15) / 16 * 16, a.gamma, decay, carry, block.advantage, block.returns);
+    scatter_steps(a, walk, n, block, advantages, returns);
     end = first;
   }
-  const int64_t start = walk.start;
-  const float* following = a.next_values != nullptr ? a.next_values + start : a.values + start + 1;
-  const Steps steps{a.rewards + start, a.values + start, following, nullptr};
-  scan_steps<false>(steps, direct, a.gamma, decay, carry, advantages == nullptr ? nullptr : advantages + start,
-                    returns == nullptr ? nullptr : returns + start);
+  const auto from_start = [&](auto* p) { return p == nullptr ? p : p + walk.start; };
+  const Steps steps{from_start(a.rewards), from_start(a.values),
+                    a.next_values != nullptr ? from_start(a.next_values) : from_start(a.values) + 1,
+                    from_start(a.terminated), from_start(a.truncated)};
+  scan(steps, direct, a.gamma, decay, carry, from_start(advantages), from_start(returns));
 }
 
 inline void gae_forward(const Gae& a, int64_t begin, int64_t end, int) {

@@ -5,9 +5,11 @@
 
 namespace prefgrad::PREFGRAD_ISA {
 
-// Steps i of a stretch: reward, value, the value that follows, and (null: 1 throughout) whether the trace goes on behind.
+// Steps i of a stretch: reward, value, and the value that follows unless the step is terminated. A terminated or truncated
+// step has no trace behind it; null: none is.
 struct Steps {
-  const float *reward, *value, *following, *continues;
+  const float *reward, *value, *following;
+  const uint8_t *terminated, *truncated;
 };
 
 // Eight maps A -> b + a A, of which lane l is step l. After three rounds lane l is the composition of steps l to 7.
@@ -36,25 +38,31 @@ PREFGRAD_INLINE f64x8 scan(const Decays& a, f64x8 b, double& carry) {
 }
 
 // Steps [0, n) (a multiple of 16) of a stretch, from the last to the first; `carry` is A behind them, then A of step 0.
-// Either output may be null.
+// Either output may be null. Without cuts no step is an end.
 template <bool cuts>
 inline void scan_steps(const Steps& s, int64_t n, double gamma, double decay, double& carry, float* advantages,
                        float* returns) {
-  const f64x8 discount = f64x8::set(gamma);
+  const f64x8 discount = f64x8::set(gamma), zero = f64x8::set(0.0);
   const Decays constant = decays_of(f64x8::set(decay));
-  for (int64_t i = n - 16; i >= 0; i -= 16) {
-    const f32x16 r = f32x16::load(s.reward + i), v = f32x16::load(s.value + i), next = f32x16::load(s.following + i);
-    Decays low = constant, high = constant;
+  m16 none = first16(0), terminated = none, truncated = none;
+  const auto eight = [&](int64_t i, m8 end, m8 cut) PREFGRAD_BODY {
+    f64x8 next = f64_of(s.following + i);
+    Decays decays = constant;
     if (cuts) {
-      const f32x16 on = f32x16::load(s.continues + i);
-      low = decays_of(low_f64(on) * constant.one);
-      high = decays_of(high_f64(on) * constant.one);
+      next = select(end, zero, next);
+      decays = decays_of(select(cut, zero, constant.one));
     }
-    const f64x8 v_low = low_f64(v), v_high = high_f64(v);
-    const f64x8 a_high = scan<cuts>(high, fma(discount, high_f64(next), high_f64(r) - v_high), carry);
-    const f64x8 a_low = scan<cuts>(low, fma(discount, low_f64(next), low_f64(r) - v_low), carry);
-    if (advantages != nullptr) store(advantages + i, narrow(a_low, a_high));
-    if (returns != nullptr) store(returns + i, narrow(a_low + v_low, a_high + v_high));
+    const f64x8 value = f64_of(s.value + i);
+    const f64x8 sums = scan<cuts>(decays, fma(discount, next, f64_of(s.reward + i) - value), carry);
+    if (advantages != nullptr) store_f32(advantages + i, sums);
+    if (returns != nullptr) store_f32(returns + i, sums + value);
+  };
+  for (int64_t i = n - 16; i >= 0; i -= 16) {
+    if (cuts && s.terminated != nullptr) terminated = nonzero16(s.terminated + i);
+    if (cuts && s.truncated != nullptr) truncated = nonzero16(s.truncated + i);
+    const m16 cut = terminated | truncated;
+    eight(i + 8, high_half(terminated), high_half(cut));
+    eight(i, low_half(terminated), low_half(cut));
   }
 }
 
