@@ -81,9 +81,8 @@ test('dpo raises the preferred text above the other one', async () => {
   const device = await open()
   const policy = fresh(device)
   const reference = policy.clone()
-  const { first, last: end } = await last(
-    dpo(policy, reference, pairsOf(new Random(4), 128), { lr: 2e-3, batchSize: 32, epochs: 12 }),
-  )
+  const pairs = pairsOf(new Random(4), 200).filter((pair) => pair.preference !== 0.5)
+  const { first, last: end } = await last(dpo(policy, reference, pairs, { lr: 2e-3, batchSize: 32, epochs: 12 }))
   assert.ok(Math.abs(first.loss - Math.log(2)) < 1e-5, `the first loss is log 2, and was ${first.loss}`)
   assert.ok(end.loss < first.loss - 0.05, `loss ${first.loss} -> ${end.loss}`)
 })
