@@ -20,7 +20,7 @@ before(async () => {
   assert.equal(made.code, 0, made.stderr)
 })
 
-test('the overview names every command, and each has a help with all its options, defaults and an example', async () => {
+test('the overview names every command; each has a help with all its options, defaults and an example', async () => {
   const overview = await prefgrad(['--help'])
   assert.equal(overview.code, 0)
   for (const [name, command] of Object.entries(commands)) {
@@ -189,6 +189,15 @@ test('a missing data file and a missing or wrong model are refused with what to 
   )
 })
 
+test('a device that is not there is refused before any data is read', async () => {
+  const { code, stderr } = await prefgrad(
+    ['pretrain', '--data', 'text.jsonl', '--device', 'gpu', '--out', 'refused'],
+    at,
+  )
+  assert.equal(code, 1)
+  assert.match(stderr, /^prefgrad pretrain: there is no device 'gpu'\. Use one of .*cpu/)
+})
+
 test('bad lines are named with their numbers, and --bad-lines skip leaves them out', async () => {
   const lines = readFileSync(join(folder, 'pairs.jsonl'), 'utf8').split('\n')
   lines[2] = '{"prompt": "x", "chosen": "y"}'
@@ -229,8 +238,8 @@ test('examples that are all too long are refused with the counts', async () => {
   const words = ['sft', '--model', 'base', '--data', 'sft.jsonl', '--max-length']
   await refused([...words, '4'], /34 examples: 0 kept.*\n.*nothing is left to train on.*--max-length/s)
   await refused(
-    [...words, '20', '--truncate', 'error'],
-    /longer than 20 tokens; the first, on line \d+, has \d+\. Raise --max-length/,
+    [...words, '12', '--truncate', 'error'],
+    /longer than 12 tokens; the first, on line \d+, has \d+\. Raise --max-length/,
   )
 })
 
@@ -274,6 +283,12 @@ test('a reward file without a function, or one that throws or returns nonsense, 
   )
   await refused(['ppo', ...words('nope.js')], /--reward nope\.js does not exist\. Check the path\./)
   writeFileSync(join(folder, 'throws.mjs'), "export default () => { throw new Error('no judge today') }\n")
+  writeFileSync(join(folder, 'few.js'), 'export default () => [1]\n')
+  writeFileSync(join(folder, 'nan.js'), 'export default (samples) => samples.map(() => NaN)\n')
+  const few = await prefgrad(['eval', '--baseline', 'base', '--count', '1', ...words('few.js')], at)
+  assert.match(few.stderr, /--reward few\.js returned 1 scores for 24 samples\. Its default export must be/)
+  const nan = await prefgrad(['eval', '--baseline', 'base', '--count', '1', ...words('nan.js')], at)
+  assert.match(nan.stderr, /--reward nan\.js returned NaN for sample 0/)
   const evaluation = ['eval', '--baseline', 'base', '--count', '1', ...words('throws.mjs')]
   assert.match((await prefgrad(evaluation, at)).stderr, /--reward throws\.mjs threw an error: no judge today/)
 })

@@ -224,7 +224,7 @@ test('a run that kill -9 ended goes on with --resume, also after a disk was full
   assert.deepEqual(bytesOf('killed', 'metrics.jsonl'), bytesOf('straight', 'metrics.jsonl'))
 })
 
-test('a disk that is full from the start is found out at once, and the same command works when there is room', async () => {
+test('a disk that is full from the start is found out at once; the same command works when there is room', async () => {
   const words = ['sft', '--model', 'base', '--data', 'sft.jsonl', ...SMALL, '--out', 'full']
   const full = await prefgrad(words, { cwd: folder, shell: 'ulimit -f 20; "$@"' })
   assert.equal(full.code, 1)

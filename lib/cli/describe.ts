@@ -148,7 +148,10 @@ const describeData = async (path: string): Promise<Description> => {
 /** Undefined when the reader finds no record; a file that cannot be read at all is an error. */
 const reportOf = async (reader: RecordReader<unknown>): Promise<FileReport | undefined> => {
   try {
-    return (await reader.load()).report
+    for await (const _ of reader) {
+      // Only the report is wanted; a file of any size passes through.
+    }
+    return reader.report
   } catch (error) {
     if (error instanceof PrefgradError && error.code === 'ERR_DATA') return undefined
     throw error

@@ -16,7 +16,8 @@ export const overview = (): string =>
     'prefgrad <command> --help   options, with defaults and an example',
     'prefgrad --version          version',
     '',
-    'Environment: PREFGRAD_DEVICE and PREFGRAD_ISA force a device and an instruction set, PREFGRAD_DEBUG=1 shows stacks.',
+    'Environment: PREFGRAD_DEVICE and PREFGRAD_ISA force a device and an instruction set;',
+    'PREFGRAD_DEBUG=1 shows where an error came from.',
   ].join('\n')
 
 /** `prefgrad <command> --help`. */

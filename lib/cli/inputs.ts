@@ -69,8 +69,9 @@ export const readSplit = async <T extends Prompted>(
     return { train: training.records, heldOut: held.records, files: [...training.files, ...held.files] }
   }
   const split = splitByPrompt(training.records, { heldOut })
-  const shown = `${plural(split.train.length, 'example')} to train on, ${plural(split.heldOut.length, 'example')} held out`
-  context.reporter.info('split', { train: split.train.length, heldOut: split.heldOut.length }, `${shown} by prompt`)
+  const counts = { train: split.train.length, heldOut: split.heldOut.length }
+  const shown = `${plural(counts.train, 'example')} to train on, ${plural(counts.heldOut, 'example')} held out by prompt`
+  context.reporter.info('split', counts, shown)
   return { ...split, files: training.files }
 }
 

@@ -23,9 +23,9 @@ export interface Stop {
 }
 
 /**
- * Aborts on the first of the signals, and when standard output can no longer be written (a full disk, a reader that has gone).
- * After the first signal the handlers are taken away, so that the next one has the system's own effect even while a long step
- * blocks JavaScript: the process ends. No save can be torn by that, for saves are atomic.
+ * Aborts on the first of the signals, and when standard output can no longer be written (a full disk, a reader that has
+ * gone). After the first signal the handlers are taken away, so that the next one has the system's own effect even while
+ * a long step blocks JavaScript: the process ends. No save can be torn by that, for saves are atomic.
  */
 export const stopOnSignals = (onFirst: () => void): Stop => {
   const controller = new AbortController()

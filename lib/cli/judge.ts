@@ -19,16 +19,16 @@ export interface Judge {
 }
 
 /**
- * Opens what `--reward` names for the completions of `policy`.
+ * Opens what `--reward` names for the completions of some policies.
  *
- * @throws PrefgradError `ERR_FILE` when it is missing, no reward model, or a file without a function; `ERR_CONFIG` when the
- * reward model reads other token ids than the policy writes.
+ * @throws PrefgradError `ERR_FILE` when it is missing, no reward model, or a file without a function; `ERR_CONFIG` when
+ * the reward model reads other token ids than a policy writes.
  */
-export const openJudge = async (device: Device, path: string, policy: ModelFolder): Promise<Judge> => {
+export const openJudge = async (device: Device, path: string, ...policies: ModelFolder[]): Promise<Judge> => {
   const isFile = existsSync(path) ? !statSync(path).isDirectory() : /\.[cm]?[jt]s$/.test(path)
   if (isFile) return openFunction(path)
   const folder = await openModelFolder('--reward', path, 'reward')
-  assertSameTokenizer(policy, folder)
+  for (const policy of policies) assertSameTokenizer(policy, folder)
   const model = RewardModel.load(device, path)
   return {
     reward: (samples) => score(model, samples.map(exampleOf)),
@@ -48,7 +48,7 @@ const openFunction = async (path: string): Promise<Judge> => {
   const failed = (what: string, cause?: unknown): PrefgradError =>
     new PrefgradError('ERR_FILE', `--reward ${path} ${what}.`, {
       arg: '--reward',
-      fix: 'Its default export must be a function: (samples) => samples.map(({ prompt, completion }) => score).',
+      fix: 'Its default export must be a function, (samples) => samples.map(({ prompt, completion }) => a finite number).',
       cause,
     })
   if (!existsSync(path)) {
@@ -70,7 +70,11 @@ const openFunction = async (path: string): Promise<Judge> => {
       throw failed(`threw an error: ${(cause as Error)?.message ?? String(cause)}`, cause)
     }
     if (!Array.isArray(scores) && !ArrayBuffer.isView(scores)) throw failed(`returned ${typeof scores}, not an array`)
-    return scores as ArrayLike<number>
+    const list = scores as ArrayLike<number>
+    if (list.length !== samples.length) throw failed(`returned ${list.length} scores for ${samples.length} samples`)
+    const bad = Array.from(list).findIndex((score) => !Number.isFinite(score))
+    if (bad >= 0) throw failed(`returned ${String(list[bad])} for sample ${bad}`)
+    return list
   }
   return { reward, source: { role: 'reward', path, sha256: await sha256Of(path) }, parameters: 0 }
 }

@@ -82,8 +82,8 @@ export const rewardQuality = async (
 }
 
 /**
- * How often the implicit reward of DPO, log p / p_reference, orders held-out pairs as their labels do, and by how many nats on
- * average; a tie of the rewards counts one half.
+ * How often the implicit reward of DPO, log p / p_reference, orders held-out pairs as their labels do, and by how many
+ * nats on average; a tie of the rewards counts one half.
  */
 export const implicitAccuracy = async (
   context: Pick<Context, 'reporter' | 'signal'>,

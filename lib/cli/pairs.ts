@@ -49,8 +49,8 @@ const reportAgreement = ({ reporter }: Context<'reward' | 'dpo'>, pairs: readonl
   reporter.info(
     'agreement',
     found,
-    `${plural(annotators, 'annotator')} on ${plural(items, 'pair')}: of the ${itemsJudgedTwice} judged by two or more, ` +
-      `two annotators agree on ${percent(percentAgreement ?? Number.NaN)} (Krippendorff’s α ${alphaText})`,
+    `${plural(annotators, 'annotator')} on ${plural(items, 'pair')}: of the ${itemsJudgedTwice} with two judges or more, ` +
+      `two of them agree on ${percent(percentAgreement ?? Number.NaN)} (Krippendorff’s α ${alphaText})`,
   )
 }
 

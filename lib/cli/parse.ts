@@ -31,60 +31,68 @@ export const parse = <Command extends CommandSpec>(
   words: readonly string[],
 ): ValuesOf<Command> & { help: boolean } => {
   const specs = optionsOf(command)
-  const names = new Map([...specs.keys()].map((name) => [flagOf(name).slice(2), name]))
-  const { tokens } = parseArgs({
-    args: [...words],
-    options: {
-      help: { type: 'boolean', short: 'h' },
-      ...Object.fromEntries(
-        [...names].map(
-          ([flag, name]) => [flag, { type: specs.get(name)!.kind === 'flag' ? 'boolean' : 'string' }] as const,
-        ),
-      ),
-    },
-    strict: false,
-    allowPositionals: true,
-    tokens: true,
-  })
-
-  const values = new Map<string, Value>()
-  let help = false
+  const values = new Map<string, Value>([['help', false]])
   // Words after a list option belong to it, up to the next option.
   let list = command.positional
-  for (const token of tokens) {
+  for (const token of tokensOf(specs, words)) {
     if (token.kind === 'option-terminator') continue
     if (token.kind === 'positional') {
       if (list === undefined) {
         throw usageError(`'${token.value}' belongs to no option.`, 'Options begin with --; quote a text with blanks.')
       }
       append(values, list, token.value)
-      continue
+    } else if (token.name === 'help') {
+      values.set('help', true)
+    } else {
+      const [name, spec] = [...specs].find(([known]) => flagOf(known) === `--${token.name}`) ?? []
+      if (name === undefined || spec === undefined) throw unknownOption(token, [...specs.keys()])
+      list = isList(spec) ? name : command.positional
+      take(values, name, spec, token, specs)
     }
-    if (token.name === 'help') {
-      help = true
-      continue
-    }
-    const name = names.get(token.name)
-    if (name === undefined) throw unknownOption(token.rawName, token.name, [...specs.keys()])
-    const spec = specs.get(name)!
-    list = isList(spec) ? name : command.positional
-    if (isList(spec)) append(values, name, textOf(token, usageOf(name, spec), names))
-    else if (values.has(name)) throw usageError(`${flagOf(name)} is given twice.`, 'Give it once.')
-    else
-      values.set(
-        name,
-        spec.kind === 'flag' ? noValue(token) : convert(name, spec, textOf(token, usageOf(name, spec), names)),
-      )
   }
+  fillIn(values, specs)
+  return Object.fromEntries(values) as unknown as ValuesOf<Command> & { help: boolean }
+}
+
+type Specs = ReadonlyMap<string, OptionSpec>
+
+const tokensOf = (specs: Specs, words: readonly string[]) =>
+  parseArgs({
+    args: [...words],
+    options: {
+      help: { type: 'boolean', short: 'h' },
+      ...Object.fromEntries(
+        [...specs].map(([name, { kind }]) => [
+          flagOf(name).slice(2),
+          { type: kind === 'flag' ? ('boolean' as const) : ('string' as const) },
+        ]),
+      ),
+    },
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
+  }).tokens
+
+/** One option of the command line into the values. */
+const take = (values: Map<string, Value>, name: string, spec: OptionSpec, token: OptionToken, specs: Specs): void => {
+  if (isList(spec)) append(values, name, textOf(name, spec, token, specs))
+  else if (values.has(name)) throw usageError(`${flagOf(name)} is given twice.`, 'Give it once.')
+  else if (spec.kind !== 'flag') values.set(name, convert(name, spec, textOf(name, spec, token, specs)))
+  else if (token.value === undefined) values.set(name, true)
+  else throw usageError(`${token.rawName} takes no value, and got '${token.value}'.`, 'Leave the value out.')
+}
+
+/** Defaults for what was not given; required options only matter where no help is wanted. */
+const fillIn = (values: Map<string, Value>, specs: Specs): void => {
   for (const [name, spec] of specs) {
     if (values.has(name)) continue
-    if ('required' in spec && spec.required && !help)
+    if ('required' in spec && spec.required && values.get('help') !== true) {
       throw usageError(`${flagOf(name)} is missing.`, `${usageOf(name, spec)}: ${spec.doc}`)
+    }
     if (spec.kind === 'flag') values.set(name, false)
     else if (isList(spec)) values.set(name, [])
     else if (spec.default !== undefined) values.set(name, spec.default)
   }
-  return { ...Object.fromEntries(values), help } as unknown as ValuesOf<Command> & { help: boolean }
 }
 
 const append = (values: Map<string, Value>, name: string, value: string): void => {
@@ -94,21 +102,18 @@ const append = (values: Map<string, Value>, name: string, value: string): void =
 }
 
 interface OptionToken {
+  name: string
   rawName: string
   value?: string | undefined
   inlineValue?: boolean | undefined
 }
 
-const textOf = ({ rawName, value, inlineValue }: OptionToken, usage: string, names: Map<string, string>): string => {
+const textOf = (name: string, spec: OptionSpec, { rawName, value, inlineValue }: OptionToken, specs: Specs): string => {
   // `--seed --out x`: the next option was taken for the value.
-  const swallowed = inlineValue !== true && value?.startsWith('--') && names.has(value.slice(2).split('=')[0])
-  if (value === undefined || value === '' || swallowed) throw usageError(`${rawName} needs a value: ${usage}.`)
+  const swallowed = inlineValue !== true && [...specs.keys()].some((other) => value?.split('=')[0] === flagOf(other))
+  const empty = value === '' && spec.kind !== 'texts' && spec.kind !== 'text'
+  if (value === undefined || empty || swallowed) throw usageError(`${rawName} needs a value: ${usageOf(name, spec)}.`)
   return value
-}
-
-const noValue = ({ rawName, value }: OptionToken): true => {
-  if (value !== undefined) throw usageError(`${rawName} takes no value, and got '${value}'.`, 'Leave the value out.')
-  return true
 }
 
 const convert = (name: string, spec: OptionSpec, text: string): string | number => {
@@ -130,12 +135,12 @@ const convert = (name: string, spec: OptionSpec, text: string): string | number 
 /** `--data FILE...` */
 const usageOf = (name: string, spec: OptionSpec): string => `${flagOf(name)} ${placeholderOf(spec)}`
 
-/** The name that was probably meant: the nearest one, or the only one that begins so. */
-const unknownOption = (raw: string, flag: string, known: readonly string[]): PrefgradError => {
+/** Names the option that was probably meant: the nearest one, or the only one that begins so. */
+const unknownOption = ({ rawName, name }: OptionToken, known: readonly string[]): PrefgradError => {
   const plain = (text: string) => text.toLowerCase().replace(/[_-]/g, '')
-  const beginning = known.filter((name) => plain(name).startsWith(plain(flag)))
-  const meant =
-    flag.length < 2 ? undefined : (nearest(flag, known) ?? (beginning.length === 1 ? beginning[0] : undefined))
+  const beginning = known.filter((other) => plain(other).startsWith(plain(name)))
+  const close = nearest(name, known) ?? (beginning.length === 1 ? beginning[0] : undefined)
+  const meant = name.length < 2 ? undefined : close
   const fix = meant === undefined ? 'See --help for all options.' : `Did you mean ${flagOf(meant)}?`
-  return usageError(`there is no option ${raw}.`, fix)
+  return usageError(`there is no option ${rawName}.`, fix)
 }

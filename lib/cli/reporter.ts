@@ -20,7 +20,8 @@ export class Reporter {
   readonly #err: NodeJS.WriteStream
   #drawn = false
   #lastDraw = 0
-  #began = 0
+  /** When each bar began, and how far it was and is: one that starts again counts its time anew. */
+  readonly #bars = new Map<string, { since: number; from: number; done: number }>()
 
   constructor(options: { json: boolean; out?: NodeJS.WriteStream; err?: NodeJS.WriteStream }) {
     this.json = options.json
@@ -72,21 +73,24 @@ export class Reporter {
 
   /** A bar on a terminal, redrawn in place; nothing elsewhere. */
   progress(name: string, done: number, total: number, text = ''): void {
-    const now = Date.now()
     if (this.json || !this.#err.isTTY) return
-    if (!this.#drawn) this.#began = now
+    const now = Date.now()
+    let bar = this.#bars.get(name)
+    if (bar === undefined || done < bar.done) bar = { since: now, from: done, done }
+    bar.done = done
+    this.#bars.set(name, bar)
     if (this.#drawn && done < total && now - this.#lastDraw < REDRAW_MS) return
     this.#lastDraw = now
     this.#drawn = true
-    const share = Math.min(1, done / Math.max(1, total))
-    const filled = Math.round(BAR_WIDTH * share)
-    const left = done > 0 && done < total ? `  ${clock(((now - this.#began) / done) * (total - done))} left` : ''
-    const bar = `${'█'.repeat(filled)}${'░'.repeat(BAR_WIDTH - filled)}`
-    const line = `${name} ${bar} ${done}/${total}  ${text}${left}`
+    const filled = Math.round(BAR_WIDTH * Math.min(1, done / Math.max(1, total)))
+    const pace = (now - bar.since) / (done - bar.from)
+    const left = done > bar.from && done < total ? `${clock(pace * (total - done))} left` : ''
+    const drawing = `${'█'.repeat(filled)}${'░'.repeat(BAR_WIDTH - filled)}`
+    const line = [`${name} ${drawing} ${done}/${total}`, left, text].filter(Boolean).join('  ')
     this.#err.write(`\r\x1b[K${line.slice(0, ((this.#err as WriteStream).columns ?? 80) - 1)}`)
   }
 
-  /** Takes the bar away; the next one counts its own time. */
+  /** Takes the bar away. */
   #clear(): void {
     if (this.#drawn) this.#err.write('\r\x1b[K')
     this.#drawn = false

@@ -18,7 +18,7 @@ import { commands } from './table.ts'
 export type TrainingCommand = 'pretrain' | 'sft' | 'reward' | 'dpo' | 'ppo'
 
 /** What a training command hands over once everything is read, checked and loaded. */
-export interface Training<StepRecord extends { step: number }> {
+export interface Training<Step extends { step: number }> {
   /** For the card, such as `supervised fine-tuning`. */
   what: string
   device: Device
@@ -31,14 +31,14 @@ export interface Training<StepRecord extends { step: number }> {
   /** One example, as the loss sees it. */
   example: string
   plan: { steps: number; unit: string; tokens: number; flops: number }
-  loop: (store: SnapshotStore) => AsyncGenerator<StepRecord, void, void>
+  loop: (store: SnapshotStore) => AsyncGenerator<Step, void, void>
   /** The figures of a step that a person wants to see. */
-  line: (record: StepRecord) => string
+  line: (record: Step) => string
   /** Held-out figures and how to say them; absent without held-out data. */
   evaluate?: () => Promise<Record<string, unknown>>
   describe: (figures: Record<string, unknown>) => string
-  /** FLOPs that were done, from the last record; the plan's unless given. */
-  flops?: (last: Record<string, unknown>) => number
+  /** Floating-point operations that were done, from the last record. */
+  flops: (last: Record<string, unknown>) => number
   save: (directory: string) => Promise<void>
 }
 
@@ -58,7 +58,7 @@ export const checkOut = ({ out, resume }: { out: string; resume: boolean }): voi
   if (existsSync(join(out, 'model.safetensors'))) refuse('already holds a model', 'Give another folder.')
 }
 
-/** What a run must have in common with the one that it resumes: every option that changes the result, and all inputs. */
+/** What a run and the one that it resumes have in common: every option that changes the result, and all inputs. */
 const identityOf = (
   { name, values }: Context<TrainingCommand>,
   { files, sources }: Pick<Training<{ step: number }>, 'files' | 'sources'>,
@@ -75,100 +75,132 @@ const identityOf = (
   return JSON.stringify({ command: name, ...Object.fromEntries(settings), inputs })
 }
 
-/** The command line that goes on with a stopped run. */
-const resumeLine = ({ words }: Context): string =>
-  shellLine(['prefgrad', ...words, ...(words.includes('--resume') ? [] : ['--resume'])])
+/** Says below any later error how to go on. */
+const promiseResume = (context: Context<TrainingCommand>): void => {
+  const { words } = context
+  const line = shellLine(['prefgrad', ...words, ...(words.includes('--resume') ? [] : ['--resume'])])
+  context.hint = `Go on with: ${line}`
+}
 
-/** Trains, or says what would be trained. */
-export const train = async <StepRecord extends { step: number }>(
-  context: Context<TrainingCommand>,
-  training: Training<StepRecord>,
-): Promise<void> => {
-  const { name, values, reporter, words } = context
-  const { device, plan, parameters, files, sources } = training
-  reporter.info('example', { text: training.example }, training.example)
+const announce = <Step extends { step: number }>(
+  { reporter }: Context<TrainingCommand>,
+  { example, plan, parameters, device }: Training<Step>,
+): void => {
+  reporter.info('example', { text: example }, example)
   const model = `${plural(parameters.count, 'parameter')} on ${device.name}`
   const work = `${plural(plan.steps, plan.unit)}, about ${count(plan.tokens)} tokens, ${scaled(plan.flops)}FLOP`
   reporter.info('plan', { ...plan, parameters: parameters.count, device: device.name }, `plan: ${work}; ${model}`)
-  if (values.dryRun) {
-    reporter.note('dry run: everything can be read and fits together; nothing was written')
-    return
-  }
+}
 
-  const folder = new RunFolder(values.out, { resume: values.resume, identity: identityOf(context, training) })
-  const started = startOf(values)
-  const card = (status: CardInput['status'], figures?: Record<string, unknown>, written?: Record<string, string>) => {
-    const last = lastRecord(values.out)
-    return folder.writeCard({
-      ...runCard({
-        what: training.what,
-        command: shellLine(['prefgrad', ...words]),
-        status,
-        configuration: values,
-        seed: values.seed,
-        device: device.name,
-        data: files,
-        sources,
-        labeller: values.labeller,
-        guidelines: values.guidelines,
-        started,
-        ...(status === 'running' ? {} : { ended: new Date() }),
-        steps: (last?.step as number | undefined) ?? 0,
-        parameters: parameters.count,
-        flops: last === undefined ? 0 : (training.flops?.(last) ?? plan.flops),
-        metrics: { ...(last === undefined ? {} : { last }), ...figures },
-        files: written,
-      }),
-    })
-  }
-  // A checkpoint of another run is refused here, before anything in the folder is touched.
-  let snapshot = await folder.restore()
-  for (const { path, reason } of folder.skipped)
+/**
+ * The run's folder as the loop's store.
+ *
+ * @throws PrefgradError `ERR_CHECKPOINT` when it holds a run with other settings, before anything in it is touched.
+ */
+const openStore = async (
+  context: Context<TrainingCommand>,
+  folder: RunFolder,
+  unit: string,
+): Promise<SnapshotStore> => {
+  const { reporter } = context
+  let restored = await folder.restore()
+  for (const { path, reason } of folder.skipped) {
     reporter.info('skipped', { path, reason }, `passed over ${path}: ${reason}`)
-  if (snapshot !== undefined) {
-    context.hint = `Go on with: ${resumeLine(context)}`
-    reporter.info('resumed', { step: snapshot.step }, `going on after ${plan.unit} ${snapshot.step}`)
   }
-  const store: SnapshotStore = {
+  if (restored !== undefined) {
+    promiseResume(context)
+    reporter.info('resumed', { step: restored.step }, `going on after ${unit} ${restored.step}`)
+  }
+  return {
     restore: async () => {
-      const given = snapshot
-      snapshot = undefined
-      return given
+      // Handed over once: it holds three copies of the model.
+      const snapshot = restored
+      restored = undefined
+      return snapshot
     },
-    save: async (state) => {
-      const path = await folder.save(state)
-      context.hint = `Go on with: ${resumeLine(context)}`
+    save: async (snapshot) => {
+      const path = await folder.save(snapshot)
+      promiseResume(context)
       return path
     },
     log: (record) => folder.log(record),
   }
-  await card('running')
-  const before = await training.evaluate?.()
-  if (before !== undefined)
-    reporter.record('evaluation', { when: 'before', ...before }, `before: ${training.describe(before)}`)
+}
+
+/** Writes run.json as the run stands. */
+const writeCard = <Step extends { step: number }>(
+  { values, words }: Context<TrainingCommand>,
+  training: Training<Step>,
+  folder: RunFolder,
+  now: Pick<CardInput, 'status' | 'started' | 'metrics' | 'files'>,
+): Promise<void> => {
+  const last = lastRecord(values.out)
+  const card = runCard({
+    ...now,
+    what: training.what,
+    command: shellLine(['prefgrad', ...words]),
+    configuration: values,
+    seed: values.seed,
+    device: training.device.name,
+    data: training.files,
+    sources: training.sources,
+    labeller: values.labeller,
+    guidelines: values.guidelines,
+    ...(now.status !== 'running' && { ended: new Date() }),
+    steps: (last?.step as number | undefined) ?? 0,
+    parameters: training.parameters.count,
+    flops: last === undefined ? 0 : training.flops(last),
+    metrics: { ...(last !== undefined && { last }), ...now.metrics },
+  })
+  return folder.writeCard({ ...card })
+}
+
+/** Trains, or says what would be trained. */
+export const train = async <Step extends { step: number }>(
+  context: Context<TrainingCommand>,
+  training: Training<Step>,
+): Promise<void> => {
+  const { name, values, reporter } = context
+  const { out } = values
+  const { plan, describe } = training
+  announce(context, training)
+  if (values.dryRun) {
+    reporter.note('dry run: everything can be read and fits together; nothing was written')
+    return
+  }
+  const folder = new RunFolder(out, { resume: values.resume, identity: identityOf(context, training) })
+  const started = startOf(values)
+  const store = await openStore(context, folder, plan.unit)
+  await writeCard(context, training, folder, { status: 'running', started })
+  const metrics: Record<string, Record<string, unknown>> = {}
+  const evaluate = async (when: 'before' | 'after'): Promise<void> => {
+    const figures = await training.evaluate?.()
+    if (figures === undefined) return
+    metrics[when] = figures
+    reporter.record('evaluation', { when, ...figures }, `${`${when}:`.padEnd(7)} ${describe(figures)}`)
+  }
   try {
+    await evaluate('before')
     for await (const record of training.loop(store)) {
       reporter.step(name, record, record.step, plan.steps, training.line(record))
     }
-    await training.save(values.out)
-    writeFileAtomic(tokenizerPath(values.out), [training.tokenizerFile])
+    await training.save(out)
+    writeFileAtomic(tokenizerPath(out), [training.tokenizerFile])
+    await evaluate('after')
   } catch (error) {
-    await card('stopped').catch(() => {}) // The error that led here matters more.
+    // The error that led here matters more than a card that cannot be written.
+    await writeCard(context, training, folder, { status: 'stopped', started, metrics }).catch(() => {})
     throw error
   }
-  const after = await training.evaluate?.()
-  if (after !== undefined)
-    reporter.record('evaluation', { when: 'after', ...after }, `after:  ${training.describe(after)}`)
-  const written: Record<string, string> = {}
-  for (const file of ['config.json', 'model.safetensors', 'tokenizer.json']) {
-    written[file] = await sha256Of(join(values.out, file))
-  }
-  await card('finished', { before, after }, written)
-  const steps = (lastRecord(values.out)?.step as number | undefined) ?? 0
+  const files: Record<string, string> = {}
+  for (const file of ['config.json', 'model.safetensors', 'tokenizer.json'])
+    files[file] = await sha256Of(join(out, file))
+  await writeCard(context, training, folder, { status: 'finished', started, metrics, files })
+  const steps = (lastRecord(out)?.step as number | undefined) ?? 0
   reporter.record(
     'result',
-    { out: values.out, steps, sha256: written['model.safetensors'], before, after },
-    `${plural(steps, plan.unit)} done; the model is in ${values.out}`,
+    { out, steps, sha256: files['model.safetensors'], ...metrics },
+    `${plural(steps, plan.unit)} done; the model is in ${out}`,
   )
 }
 

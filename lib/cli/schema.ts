@@ -47,7 +47,7 @@ interface Flag extends Documented {
 
 export type OptionSpec = NumericSpec | Text | ListSpec | Choice | Flag
 
-/** Options by the heading that they stand under in the help. Names are camelCase here and kebab-case on the command line. */
+/** Options by their heading in the help. Names are camelCase here and kebab-case on the command line. */
 export type OptionGroups = Readonly<Record<string, Readonly<Record<string, OptionSpec>>>>
 
 export interface CommandSpec {

@@ -61,7 +61,8 @@ export const commands = {
     summary: 'trains a fresh language model on plain text',
     example: '--data books/*.txt --width 128 --layers 4 --epochs 8 --out base',
     notes: [
-      'Documents (a text file, or a line of JSONL) are joined by the end-of-text token and cut into windows. Whole documents are held out, and the perplexity is theirs.',
+      'Documents (a text file, or a line of JSONL) are joined by the end-of-text token and cut into windows. ' +
+        'Whole documents are held out, and the perplexity is theirs.',
       RESUMING,
     ],
     options: {
@@ -128,7 +129,7 @@ export const commands = {
           kind: 'paths',
           value: 'FILE',
           required: true,
-          doc: 'JSONL or gzip: { prompt, completion }, { messages }, { text }, or a preference file (its preferred responses).',
+          doc: 'JSONL or gzip: { prompt, completion }, { messages }, { text }, or preferences (the preferred is learnt).',
         },
         ...encoding,
       },
@@ -141,7 +142,8 @@ export const commands = {
     summary: 'trains a reward model on preference pairs (Bradley-Terry)',
     example: '--model sft --data pairs.jsonl --out reward',
     notes: [
-      'Accuracy is over the held-out pairs that have a preference (ties do not count); the calibration error tells how far its probabilities are from the labels.',
+      'Accuracy is over the held-out pairs that have a preference (ties do not count); ' +
+        'the calibration error tells how far its probabilities are from the labels.',
       RESUMING,
     ],
     options: {
@@ -208,7 +210,8 @@ export const commands = {
     summary: 'trains a model toward a reward by proximal policy optimization',
     example: '--model sft --reward reward --data prompts.jsonl --kl-target 6 --out ppo',
     notes: [
-      'A reward function is a JavaScript file whose default export takes [{ prompt, completion, promptTokens, completionTokens }, …] and returns one number each, or a promise of them.',
+      'A reward function is the default export of a JavaScript file: it takes ' +
+        '[{ prompt, completion, promptTokens, completionTokens }, …] and returns one number each, or a promise of them.',
       `${RESUMING} A round that was being trained is finished first.`,
     ],
     options: {
@@ -243,7 +246,8 @@ export const commands = {
     summary: 'compares two models by a reward, and measures perplexity on text',
     example: '--model ppo --baseline sft --reward reward --data prompts.jsonl',
     notes: [
-      'The win rate is over all pairs of completions of the two models for a prompt; its 95 % interval comes from resampling prompts, since pairs of one prompt are not independent.',
+      'The win rate is over all pairs of completions of the two models for a prompt; its 95 % interval comes from ' +
+        'resampling prompts, since pairs of one prompt are not independent.',
       'With --text alone it measures perplexity, and --baseline, --reward and --data may be left out.',
     ],
     options: {

@@ -16,8 +16,8 @@ export const documentsOf = (pieces: readonly TextPiece[]): Document[] => {
 }
 
 /**
- * Splits documents by a hash of their text, so that a document falls on the same side in every run and a copy of it too. A
- * split that would leave nothing to train on holds nothing out.
+ * Splits documents by a hash of their text, so that a document falls on the same side in every run and a copy of it
+ * too. A split that would leave nothing to train on holds nothing out.
  */
 export const splitDocuments = (
   documents: readonly Document[],
@@ -31,8 +31,8 @@ export const splitDocuments = (
 }
 
 /**
- * Cuts documents, each behind an end-of-text token and the last one before another, into windows of `length` tokens. A window
- * begins with the last token of the one before, so that every token but the very first is predicted exactly once.
+ * Cuts documents, each behind an end-of-text token and the last one before another, into windows of `length` tokens. A
+ * window begins with the last token of the one before, so that every token but the very first is predicted just once.
  */
 export const windowsOf = (documents: readonly Document[], tokenizer: Tokenizer, length: number): EncodedSft[] => {
   const { endOfText } = tokenizer

@@ -14,8 +14,8 @@ export const exitCodeOf = (error: unknown): number => {
 }
 
 /**
- * `prefgrad sft: what was wrong. What to do.`, and below it how to go on if there is something to go on with. Empty where
- * nobody needs to be told: `prefgrad generate … | head`.
+ * `prefgrad sft: what was wrong. What to do.`, and below it how to go on if there is something to go on with. Empty
+ * where nobody needs to be told: `prefgrad generate … | head`.
  */
 export const describeError = (error: unknown, command: string, context: Context | undefined): string => {
   const interrupt = interruptOf(error)
@@ -46,7 +46,7 @@ const messageOf = (error: unknown, context: Context | undefined): string => {
 
 /** Messages of the library name its options; here they are flags. */
 const inFlags = (text: string, command: CommandName): string => {
-  let named = text.replace("onBadLine: 'skip'", '--bad-lines skip')
+  let named = text.replace("onBadLine: 'skip'", '--bad-lines skip').replace("openDevice('cpu')", '--device cpu')
   for (const name of optionsOf(commands[command]).keys()) {
     if (/[A-Z]/.test(name)) named = named.replaceAll(new RegExp(`(?<![\\w.-])${name}(?!\\w)`, 'g'), flagOf(name))
   }

@@ -40,8 +40,8 @@ const configJson = (config: ModelConfig, kind: Kind, pooling: string | undefined
 /**
  * Reads a `config.json` in the words of Hugging Face's Llama.
  *
- * @throws PrefgradError `ERR_FILE` when it is missing, no JSON, or describes another shape of model; `ERR_CONFIG` for a size that
- * does not fit.
+ * @throws PrefgradError `ERR_FILE` when it is missing, no JSON, or describes another shape of model; `ERR_CONFIG` for a
+ * size that does not fit.
  */
 export const readConfig = (path: string): { config: ModelConfig; kind: Kind; pooling: 'mean' | 'last' } => {
   let json: Record<string, unknown>

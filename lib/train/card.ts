@@ -73,13 +73,14 @@ const UNKNOWN_GUIDELINES = 'unknown: state what the labeller was asked to do'
 const INTENDED_USE =
   'Research and development on the data named here. Judge it on data of your own before it meets other people.'
 const LIMITS =
-  'Trained toward the preferences in this data, as its labeller had them and the guidelines asked; it holds their errors ' +
-  'and blind spots, and says nothing about anybody else’s. A reward model rewards what looks like its data: the further ' +
-  'a policy is trained against it, the less its score means. Measure that on judgements that training never saw.'
+  'Trained toward the preferences in this data, as its labeller had them and the guidelines asked; it holds their ' +
+  'errors and blind spots, and says nothing about anybody else’s. A reward model rewards what looks like its data: the ' +
+  'further a policy is trained against it, the less its score means. Measure that on judgements that training never saw.'
 
 /**
- * Floating-point operations of training on `tokens` tokens: 6 · parameters · tokens, forward 2 and backward 4 (Kaplan et al.
- * 2020, arXiv:2001.08361, section 2.1). Attention over the context is left out, and a table that is only looked up counts.
+ * Floating-point operations of training on `tokens` tokens: 6 · parameters · tokens, forward 2 and backward 4 (Kaplan
+ * et al. 2020, arXiv:2001.08361, section 2.1). Attention over the context is left out; a table that is only looked up
+ * counts.
  */
 export const trainingFlops = (parameters: number, tokens: number): number => 6 * parameters * tokens
 

@@ -5,6 +5,7 @@
  */
 export { AdamW, type AdamWOptions, type StepReport } from '../optim/adamw.ts'
 export { type ScheduleOptions, schedule } from '../optim/schedule.ts'
+export { type CardInput, forwardFlops, type RunCard, runCard, trainingFlops } from './card.ts'
 export { loadCheckpoint, loadLatestCheckpoint, saveCheckpoint } from './checkpoint.ts'
 export { type DpoOptions, dpo } from './dpo.ts'
 export { KlController, type KlControllerOptions } from './kl_controller.ts'

@@ -1,7 +1,7 @@
 /**
- * The loop that SFT, reward modelling and DPO share: batches of examples, gradients added up over micro-batches with the
- * denominators of the whole batch, one AdamW step, one record. A run that is stopped at any step and resumed gives the same bits
- * as one that was not.
+ * The loop that SFT, reward modelling and DPO share: batches of examples, gradients added up over micro-batches with
+ * the denominators of the whole batch, one AdamW step, one record. A run that is stopped at any step and resumed gives
+ * the same bits as one that was not.
  */
 import { Batches } from '../data/index.ts'
 import { PrefgradError } from '../errors.ts'

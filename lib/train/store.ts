@@ -31,8 +31,8 @@ export class RunFolder implements SnapshotStore {
   skipped: readonly SkippedCheckpoint[] = []
 
   /**
-   * `identity` is what must be the same for a snapshot to fit: configuration and data hashes, as one string. Of a JSON object
-   * a refusal names the members that differ.
+   * `identity` is what must be the same for a snapshot to fit: configuration and data hashes, as one string. Of a JSON
+   * object a refusal names the members that differ.
    *
    * @throws PrefgradError `ERR_FILE` when the folder holds another run and `resume` is false, or cannot be made
    */

@@ -17,9 +17,9 @@ export const run = async (context: Context<'dpo'>): Promise<void> => {
   checkOut(values)
   const settings = lossSettings(values)
   const folder = await openModelFolder('--model', values.model)
+  const device = await deviceOf(context)
   const data = await readPairs(context, folder)
 
-  const device = await deviceOf(context)
   const policy = TransformerPolicy.load(device, values.model)
   const { reference, sources } = await openReference(values.reference, folder, policy)
   const parameters = policy.parameters()
@@ -41,7 +41,7 @@ export const run = async (context: Context<'dpo'>): Promise<void> => {
       evaluate: async () => ({ ...(await implicitAccuracy(context, policy, reference, data.heldOut)) }),
     }),
     describe: ({ accuracy, margin, decided }) =>
-      `held-out accuracy of log p − log p_reference ${percent(accuracy as number)} of ${decided} pairs with a preference, ` +
+      `held-out accuracy of log p / p_reference ${percent(accuracy as number)} of ${decided} pairs with a preference, ` +
       `margin ${digits(margin as number)} nats`,
     flops: (last) => trainingFlops(parameters.count, last.num_tokens as number) + referenceFlops,
     save: (directory) => policy.save(directory),

@@ -40,7 +40,7 @@ export const run = async (context: Context<'eval'>): Promise<void> => {
 
 const compare = async (context: Context<'eval'>, [model, baseline]: Contender[]): Promise<void> => {
   const { values, reporter } = context
-  const judge = await openJudge(model.policy.device, values.reward!, model.folder)
+  const judge = await openJudge(model.policy.device, values.reward!, model.folder, baseline.folder)
   const prompts = await readFiles(context, 'prompts', values.data, readPrompts)
   const longest = values.maxLength ?? Math.min(model.folder.config.contextLength, baseline.folder.config.contextLength)
   const maxLength = longest - values.maxNewTokens
@@ -109,10 +109,11 @@ const measureText = async (context: Context<'eval'>, contenders: Contender[]): P
     const windows = windowsOf(documents, folder.tokenizer, values.maxLength ?? folder.config.contextLength)
     const { nats, tokens } = await negativeLogprob(context, policy, windows)
     const natsPerByte = nats / bytesOf(documents)
+    const perplexity = Math.exp(nats / tokens)
     reporter.record(
       'perplexity',
-      { model: folder.directory, perplexity: Math.exp(nats / tokens), natsPerByte, tokens },
-      `${folder.directory}: perplexity ${digits(Math.exp(nats / tokens))} over ${tokens} tokens, ${digits(natsPerByte)} nats a byte`,
+      { model: folder.directory, perplexity, natsPerByte, tokens },
+      `${folder.directory}: perplexity ${digits(perplexity)} over ${tokens} tokens, ${digits(natsPerByte)} nats a byte`,
     )
   }
 }

@@ -14,6 +14,7 @@ export const run = async (context: Context<'generate'>): Promise<void> => {
     throw usageError('there is nothing to continue.', 'Give --prompt TEXT... or --data FILE....')
   }
   const folder = await openModelFolder('--model', values.model)
+  const device = await deviceOf(context)
   const { records } = await readFiles(context, 'prompts', values.data, readPrompts)
   const texts: PromptExample[] = [...values.prompt.map((prompt) => ({ prompt })), ...records]
   const { prompts } = encodePrompts(texts, folder.tokenizer, { maxLength: Number.MAX_SAFE_INTEGER })
@@ -22,7 +23,7 @@ export const run = async (context: Context<'generate'>): Promise<void> => {
     reporter.note(`up to ${longest} tokens; the model was made for ${folder.config.contextLength}`)
   }
 
-  const policy = TransformerPolicy.load(await deviceOf(context), values.model)
+  const policy = TransformerPolicy.load(device, values.model)
   const repeated = prompts.flatMap((prompt) => Array.from({ length: values.count }, () => prompt))
   const samples = await complete(context, policy, folder.tokenizer, repeated, values)
   const terminal = process.stdout.isTTY === true

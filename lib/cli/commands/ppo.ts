@@ -36,9 +36,9 @@ export const run = async (context: Context<'ppo'>): Promise<void> => {
     throw usageError('--ptx-data and --ptx-coefficient go together.', 'Give both or none.')
   }
   const folder = await openModelFolder('--model', values.model)
+  const device = await deviceOf(context)
   const data = await readData(context, folder)
 
-  const device = await deviceOf(context)
   const policy = TransformerPolicy.load(device, values.model, { valueHead: true })
   const { reference, sources } = await openReference(values.reference, folder, policy)
   const judge = await openJudge(device, values.reward, folder)
@@ -51,6 +51,8 @@ export const run = async (context: Context<'ppo'>): Promise<void> => {
     const forwards = 2 * parameters.count + reference.parameters().count + judge.parameters
     return forwardFlops(forwards, tokens) + trainingFlops(parameters.count, trained)
   }
+  // Shown beside the bars of the round that is on its way.
+  let latest = ''
   await train(context, {
     what: 'proximal policy optimization',
     device,
@@ -72,8 +74,16 @@ export const run = async (context: Context<'ppo'>): Promise<void> => {
       tokens: Math.round(values.iterations * values.rollouts * (promptLength + values.maxNewTokens)),
       flops: flopsOf(values.iterations, values.maxNewTokens),
     },
-    loop: (store) => ppo(policy, reference, judge.reward, data.prompts, ppoOptions(context, folder, data.ptx, store)),
-    line: describeRound,
+    loop: (store) =>
+      ppo(policy, reference, judge.reward, data.prompts, {
+        ...ppoOptions(context, folder, data.ptx, store),
+        onProgress: (stage, done, total) => reporter.progress(stage, done, total, latest),
+      }),
+    line: (record) => {
+      const text = describeRound(record)
+      latest = `after round ${record.step}/${values.iterations}: ${text}`
+      return text
+    },
     ...(data.heldOut.length > 0 && {
       evaluate: async () => {
         const sampling = { ...values, seed: values.seed + HELD_OUT_SEED }
@@ -116,7 +126,7 @@ const readData = async (
 }
 
 const ppoOptions = (
-  { values, signal, reporter }: Context<'ppo'>,
+  { values, signal }: Context<'ppo'>,
   { tokenizer }: ModelFolder,
   pretrain: readonly EncodedSft[],
   store: SnapshotStore,
@@ -134,7 +144,6 @@ const ppoOptions = (
     normalizeScores: !values.rawScores,
     endOfText: tokenizer.endOfText,
     decode: (ids) => tokenizer.decode(ids),
-    onProgress: (stage, done, total) => reporter.progress(stage, done, total),
   }
 }
 

@@ -21,6 +21,7 @@ import { bytesOf, type Document, documentsOf, splitDocuments, windowsOf } from '
 export const run = async (context: Context<'pretrain'>): Promise<void> => {
   const { values, reporter } = context
   checkOut(values)
+  const device = await deviceOf(context)
   const { train: documents, heldOut, files } = await readDocuments(context)
   const sources = await Promise.all(
     (['tokenizer', 'config'] as const).flatMap((role) => {
@@ -35,10 +36,9 @@ export const run = async (context: Context<'pretrain'>): Promise<void> => {
   reporter.info(
     'windows',
     { windows: examples.length, tokens: tokensPerEpoch, heldOut: heldOutWindows.length },
-    `${plural(examples.length, 'window')} of at most ${values.maxLength} tokens, ${count(tokensPerEpoch)} tokens in all`,
+    `${plural(examples.length, 'window')} of ${values.maxLength} tokens or fewer, ${count(tokensPerEpoch)} in all`,
   )
 
-  const device = await deviceOf(context)
   const policy = TransformerPolicy.create(device, configOf(values, tokenizer), new Random(values.seed))
   const parameters = policy.parameters()
   const { steps, share } = stepsOf(context, examples.length)

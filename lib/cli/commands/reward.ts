@@ -14,9 +14,9 @@ export const run = async (context: Context<'reward'>): Promise<void> => {
   const { values, reporter } = context
   checkOut(values)
   const folder = await openModelFolder('--model', values.model)
+  const device = await deviceOf(context)
   const data = await readPairs(context, folder)
 
-  const device = await deviceOf(context)
   const start = TransformerPolicy.load(device, values.model)
   const model = RewardModel.fromPolicy(start, values.pooling)
   start.dispose()

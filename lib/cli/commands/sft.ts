@@ -15,6 +15,7 @@ export const run = async (context: Context<'sft'>): Promise<void> => {
   const { values, reporter } = context
   checkOut(values)
   const folder = await openModelFolder('--model', values.model)
+  const device = await deviceOf(context)
   const split = await readSplit(context, readSft)
   const length = { maxLength: values.maxLength ?? folder.config.contextLength, truncate: values.truncate }
   const training = encodeSft(split.train, folder.tokenizer, length)
@@ -22,7 +23,6 @@ export const run = async (context: Context<'sft'>): Promise<void> => {
   reporter.info('lengths', training.counts, describeCounts(training.counts))
   assertSome(training.examples, length.maxLength)
 
-  const device = await deviceOf(context)
   const policy = TransformerPolicy.load(device, values.model)
   const { steps, share } = stepsOf(context, training.examples.length)
   const { promptTokens, responseTokens } = training.counts
