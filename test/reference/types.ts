@@ -73,4 +73,6 @@ export interface Reference {
    * The suite fills them with NaN (or an id out of range) and expects the same bits.
    */
   masked?: { by: string; inputs: string[]; outputs: string[] }
+  /** Why a row of the result depends on the other rows; absent: it must not. */
+  joinsRows?: string
 }

@@ -111,4 +111,5 @@ export const reference: Reference = {
   compute,
   tolerances: { y: { ulp: 1, reason: 'moments and quotient in f64, rounded once', extra } },
   masked: { by: 'valid', inputs: ['x'], outputs: ['y'] },
+  joinsRows: 'mean and variance are those of all of them',
 }
