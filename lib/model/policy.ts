@@ -188,7 +188,7 @@ export class RewardModel {
   static load(device: Device, directory: string): RewardModel {
     const { config, fill, pooling } = readModelFiles(directory)
     const reward = new RewardModel(device, config, pooling)
-    fill(reward.parameters(), [SCORE_HEAD])
+    fill(reward.parameters(), [])
     return reward
   }
 
