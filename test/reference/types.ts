@@ -62,7 +62,8 @@ export interface Reference {
   tolerances: Record<string, Tolerance>
   /**
    * A scalar function of the inputs whose derivative with respect to input `gradients[output]` is that output. The
-   * suite compares `compute` with central differences of it.
+   * suite compares `compute` with central differences of it. An input that only the forward call has (the map is linear
+   * in it, so that any point will do) is given as zeros.
    */
   derivative?: {
     objective(inputs: Inputs, options: Options): number

@@ -29,6 +29,13 @@ export const sizeOf = (shape: readonly number[]): number => shape.reduce((produc
 export const rowsOf = (values: Values): number => sizeOf(values.shape.slice(0, -1))
 export const lastOf = (values: Values): number => values.shape[values.shape.length - 1]
 
+/** What an upstream gradient makes of an output: the scalar whose derivatives a backward op gives. */
+export const inner = (gradient: Values, output: Values): number => {
+  let sum = 0
+  for (let at = 0; at < gradient.data.length; at++) sum += gradient.data[at] * output.data[at]
+  return sum
+}
+
 /** Values that are typed arrays already: a call takes them as they are. */
 export interface Typed<A extends Float32Array | Int32Array | Uint8Array, D extends Dtype> extends Values {
   data: A

@@ -1,5 +1,6 @@
 import type { Inputs, RandomSource, Reference, Sample } from '../types.ts'
-import { chainBound, f32, i32, integers, lastOf, normals, seeded, sizeOf, zeros } from './common.ts'
+import { chainBound, f32, i32, inner, integers, lastOf, normals, seeded, sizeOf, zeros } from './common.ts'
+import { reference as embedding } from './embedding.ts'
 
 const call = (random: RandomSource, V: number, H: number, positions: readonly number[]): Sample => ({
   name: 'random',
@@ -62,5 +63,9 @@ export const reference: Reference = {
         })
       },
     },
+  },
+  derivative: {
+    objective: ({ gradY, ids, table }, options) => inner(gradY, embedding.compute({ ids, table }, options).y),
+    gradients: { gradTable: 'table' },
   },
 }

@@ -1,5 +1,6 @@
 import type { Inputs, RandomSource, Reference, Sample } from '../types.ts'
-import { chainBound, f32, i32, integers, lastOf, normals, seeded, sizeOf, zeros } from './common.ts'
+import { chainBound, f32, i32, inner, integers, lastOf, normals, seeded, sizeOf, zeros } from './common.ts'
+import { reference as gatherRows } from './gather_rows.ts'
 
 const call = (random: RandomSource, M: number, H: number, picked: readonly number[]): Sample => ({
   name: 'random',
@@ -54,5 +55,9 @@ export const reference: Reference = {
         })
       },
     },
+  },
+  derivative: {
+    objective: ({ gradY, rows, x }, options) => inner(gradY, gatherRows.compute({ rows, x }, options).y),
+    gradients: { gradX: 'x' },
   },
 }

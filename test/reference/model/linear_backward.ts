@@ -1,5 +1,5 @@
 import type { Inputs, Options, RandomSource, Reference, Sample, Values } from '../types.ts'
-import { chainBound, lastOf, normals, rowsOf, seeded, spread, zeros } from './common.ts'
+import { chainBound, inner, normals, rowsOf, seeded, spread, zeros } from './common.ts'
 import { reference as linear } from './linear.ts'
 
 const call = (random: RandomSource, rows: readonly number[], I: number, O: number): Inputs => ({
@@ -116,12 +116,7 @@ export const reference: Reference = {
     gradBias: tolerance('gradBias'),
   },
   derivative: {
-    objective({ gradY, x, weight }, options) {
-      const { y } = linear.compute({ x, weight }, options)
-      let sum = 0
-      for (let at = 0; at < rowsOf(x) * lastOf(gradY); at++) sum += gradY.data[at] * y.data[at]
-      return sum
-    },
-    gradients: { gradX: 'x', gradWeight: 'weight' },
+    objective: ({ gradY, x, weight, bias }, options) => inner(gradY, linear.compute({ x, weight, bias }, options).y),
+    gradients: { gradX: 'x', gradWeight: 'weight', gradBias: 'bias' },
   },
 }
