@@ -121,12 +121,19 @@ PREFGRAD_INLINE f64x8 sigmoid(f64x8 x) {
   return select(less(x, zero), e, one) / (one + e);
 }
 
-PREFGRAD_INLINE f64x8 tanh(f64x8 x) {
-  const f64x8 t = expm1(f64x8::set(-2.0) * absolute(x));
-  const f64x8 size = (f64x8::set(0.0) - t) / (t + f64x8::set(2.0));
-  return select(less(x, f64x8::set(0.0)), f64x8::set(0.0) - size, size);
+// tanh in f32, within 1.3 ULP: below 0.8 an odd polynomial (minimax on x^2, 5e-9), above it 1 - 2 e / (1 + e), e = e^-2|x|.
+PREFGRAD_INLINE f32x16 tanh(f32x16 x) {
+  const f32x16 zero = f32x16::set(0.0f), one = f32x16::set(1.0f), size = absolute(x), u = x * x;
+  f32x16 p = f32x16::set(-0x1.2aa83cp-11f);
+  p = fma(p, u, f32x16::set(0x1.754130p-9f));
+  p = fma(p, u, f32x16::set(-0x1.16b03ep-7f));
+  p = fma(p, u, f32x16::set(0x1.64b06ep-6f));
+  p = fma(p, u, f32x16::set(-0x1.b9fc56p-5f));
+  p = fma(p, u, f32x16::set(0x1.111080p-3f));
+  p = fma(p, u, f32x16::set(-0x1.555554p-2f));
+  const f32x16 e = exp(f32x16::set(-2.0f) * size), far = one - (e + e) / (one + e);
+  return select(less(size, f32x16::set(0.8f)), fma(p * u, x, x), select(less(x, zero), zero - far, far));
 }
-PREFGRAD_INLINE f32x16 tanh(f32x16 x) { return narrow(tanh(low_f64(x)), tanh(high_f64(x))); }
 
 // One scalar through the vector code, so that scalars and vectors agree bit for bit.
 template <typename Function>

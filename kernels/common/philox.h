@@ -1,5 +1,5 @@
-// Philox4x32-10 (Salmon, Moraes, Dror & Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3"): random bits as a function
-// of a key and a counter, so that every device draws the same ones in any order.
+// Philox4x32-10 (Salmon, Moraes, Dror & Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3"): random bits as a
+// function of a key and a counter, so that every device draws the same ones in any order.
 #pragma once
 #include "simd.h"
 

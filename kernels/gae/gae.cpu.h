@@ -99,7 +99,8 @@ inline void gather_steps(const Gae& a, GaeWalk& walk, int64_t first, int64_t n, 
   walk.following = block.value[0];
 }
 
-inline void scatter_steps(const Gae& a, const GaeWalk& walk, int64_t n, GaeBlock& block, float* advantages, float* returns) {
+inline void scatter_steps(const Gae& a, const GaeWalk& walk, int64_t n, GaeBlock& block, float* advantages,
+                          float* returns) {
   if (a.mask_mode != 0 && a.valid != nullptr) {
     clear_unless(a.valid + walk.at, n, block.advantage);
     clear_unless(a.valid + walk.at, n, block.returns);
@@ -123,7 +124,8 @@ inline void gae_sequence(const Gae& a, GaeWalk walk, bool gapless, double lambda
   GaeBlock block;
   const double decay = a.gamma * lambda;
   // Where nothing may pass from one step to another (a decay of 0), not even a NaN does.
-  const auto scan = a.terminated != nullptr || a.truncated != nullptr || decay == 0.0 ? scan_steps<true> : scan_steps<false>;
+  const bool cuts = a.terminated != nullptr || a.truncated != nullptr || decay == 0.0;
+  const auto scan = cuts ? scan_steps<true> : scan_steps<false>;
   // Steps that lie side by side are scanned where they are: all whole groups but the last, which has the end in it.
   int64_t direct = gapless ? (walk.steps - 1) / 16 * 16 : 0;
   if (has_open_cut(a, walk.start, direct)) direct = 0;

@@ -5,8 +5,8 @@
 
 namespace prefgrad::PREFGRAD_ISA {
 
-// Steps i of a stretch: reward, value, and the value that follows unless the step is terminated. A terminated or truncated
-// step has no trace behind it; null: none is.
+// Steps i of a stretch: reward, value, and the value that follows unless the step is terminated. A terminated or
+// truncated step has no trace behind it; null: none is.
 struct Steps {
   const float *reward, *value, *following;
   const uint8_t *terminated, *truncated;

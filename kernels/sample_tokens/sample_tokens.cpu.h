@@ -35,9 +35,9 @@ inline int64_t first_equal(const float* p, int64_t V, float value) {
   return -1;
 }
 
-// Largest 31-bit pattern that `enough` accepts, which must accept all below one it accepts.
+// The largest rank in [low, high] that `enough` accepts; it accepts `low`, and all below one that it accepts.
 template <typename Enough>
-PREFGRAD_INLINE int64_t largest_pattern(int64_t low, int64_t high, Enough enough) {
+PREFGRAD_INLINE int64_t largest_rank(int64_t low, int64_t high, Enough enough) {
   while (low < high) {
     const int64_t middle = low + (high - low + 1) / 2;
     enough(middle) ? low = middle : high = middle - 1;
@@ -62,13 +62,15 @@ inline float kth_largest(const float* p, int64_t V, int64_t k, float top) {
   if (k >= V) return -std::numeric_limits<float>::infinity();
   const auto reach = [&](int64_t rank) {
     const f32x16 least = f32x16::set(of_rank(rank)), one = f32x16::set(1.0f), zero = f32x16::set(0.0f);
-    Sum16 count;
+    f32x16 count = zero;  // exact up to 2^24 in each lane
     each16(p, V, -std::numeric_limits<float>::infinity(), [&](int64_t, f32x16 x) PREFGRAD_BODY {
-      count.add(select(less_equal(least, x), one, zero));
+      count = count + select(less_equal(least, x), one, zero);
     });
-    return count.total() >= static_cast<double>(k);
+    Sum16 reached;
+    reached.add(count);
+    return reached.total() >= static_cast<double>(k);
   };
-  return of_rank(largest_pattern(rank_of(-std::numeric_limits<float>::infinity()), rank_of(top), reach));
+  return of_rank(largest_rank(rank_of(-std::numeric_limits<float>::infinity()), rank_of(top), reach));
 }
 
 // The sum of the weights that are at least `least`.
@@ -120,7 +122,7 @@ inline int64_t sample_row(const SampleTokens& a, const float* x, float* w, uint3
   if (a.top_p == a.top_p) {
     const double wanted = a.top_p * total;
     const auto enough = [&](int64_t rank) { return weight_from(w, a.V, of_rank(rank)) >= wanted; };
-    bound = of_rank(largest_pattern(rank_of(1.0f), rank_of(kWeightOne), enough));
+    bound = of_rank(largest_rank(rank_of(1.0f), rank_of(kWeightOne), enough));
     total = weight_from(w, a.V, bound);
   }
   const uint64_t random = philox(a.seed, a.counter, stream);

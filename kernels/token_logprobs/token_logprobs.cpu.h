@@ -1,19 +1,19 @@
-// See token_logprobs.h. A row is read from memory once, in chunks: while the e^(x - largest so far) of one chunk are added
-// up, the next is loaded and its largest x found, so that nobody waits and nothing is computed twice. Four f32 vectors are
-// added pairwise before they are widened to f64; the sums shrink when the largest grows.
+// See token_logprobs.h. A row is read from memory once, in chunks: while the e^(x - largest so far) of one chunk are
+// added up, the next is loaded and its largest x found, so that memory is always busy and nothing is computed twice.
+// Four f32 vectors are added pairwise before they are widened to f64; the sums shrink when the largest grows.
 #pragma once
 #include "logits.cpu.h"
 #include "token_logprobs.h"
 
 namespace prefgrad::PREFGRAD_ISA {
 
-// Elements per chunk, part of the result's bits. At 1024 the chunk and the one ahead of it lie 4096 bytes apart, in the same
-// lines of the cache, which costs a fifth of the speed.
+// Elements per chunk, part of the result's bits. At 1024 a chunk and the one ahead of it lie 4096 bytes apart, in the
+// same sets of the cache, which costs a fifth of the speed.
 constexpr int64_t kLogitChunk = 768;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-// What is known of a row: `others` is the sum of e^(x - largest) without one occurrence of the largest, `moment` the sum of
-// e^(x - largest) (x - largest), to which the largest adds 0. The vectors are what chunks have added since.
+// What is known of a row: `others` is the sum of e^(x - largest) without one occurrence of the largest, `moment` the
+// sum of e^(x - largest) (x - largest), to which the largest adds 0. The vectors are what chunks have added since.
 struct RowSum {
   float largest = -kInfinity;
   double others = 0.0, moment = 0.0;
@@ -55,7 +55,8 @@ struct NoLook {
   PREFGRAD_INLINE void at(int64_t, int) {}
 };
 
-// The first chunk, one behind a raised one, and a last one that is not whole: `copy` is filled up with -inf to a multiple of 64.
+// A chunk that was not looked at ahead: the first, one behind a raised one, and a last one that is not whole. Its
+// copy is filled up with -inf to a multiple of 64.
 template <typename Logit, typename Transform>
 inline float look_at(Look<Logit, Transform> look, int64_t n) {
   int64_t i = 0;
@@ -65,7 +66,8 @@ inline float look_at(Look<Logit, Transform> look, int64_t n) {
   for (; i < n; i += 64) {
     for (int k = 0; k < 64; k += 16) {
       const int64_t left = n - i - k > 16 ? 16 : n - i - k > 0 ? n - i - k : 0;
-      const f32x16 x = select(first16(left), look.transform(load_some<Logit>(look.logits + i + k, left)), f32x16::set(-kInfinity));
+      const f32x16 some = look.transform(load_some<Logit>(look.logits + i + k, left));
+      const f32x16 x = select(first16(left), some, f32x16::set(-kInfinity));
       look.top[0] = maximum(x, look.top[0]);
       store(look.copy + i + k, x);
     }
@@ -86,7 +88,7 @@ PREFGRAD_INLINE void add_chunk(RowSum& row, const float* x, int64_t n, Next& nex
     }
     exp_gaps4(gap, e);
     sum.add((e[0] + e[1]) + (e[2] + e[3]));
-    if (entropy) weighted.add((e[0] * gap[0] + e[1] * gap[1]) + (e[2] * gap[2] + e[3] * gap[3]));
+    if (entropy) weighted.add(fma(e[0], gap[0], e[1] * gap[1]) + fma(e[2], gap[2], e[3] * gap[3]));
   }
   row.sum = sum;
   row.weighted = weighted;
@@ -101,7 +103,7 @@ inline __attribute__((noinline)) void add_raised(RowSum& row, const float* x, in
     f32x16 gap[4], e[4];
     for (int k = 0; k < 4; ++k) gap[k] = f32x16::load(x + i + 16 * k) - largest;
     exp_gaps4(gap, e);
-    if (entropy) row.weighted.add((e[0] * gap[0] + e[1] * gap[1]) + (e[2] * gap[2] + e[3] * gap[3]));
+    if (entropy) row.weighted.add(fma(e[0], gap[0], e[1] * gap[1]) + fma(e[2], gap[2], e[3] * gap[3]));
     for (int k = 0; k < 4; ++k) {
       const m16 top = equal(gap[k], zero);
       count = count + select(top, one, zero);
@@ -197,7 +199,8 @@ inline void token_logprobs(const TokenLogprobs& a, int64_t begin, int64_t end, i
         continue;
       }
       const auto* p = static_cast<const typename Logit::Element*>(a.logits) + i * a.V;
-      const RowSum row = a.entropy != nullptr ? sum_row<true, Logit>(p, a.V, transform) : sum_row<false, Logit>(p, a.V, transform);
+      const RowSum row = a.entropy != nullptr ? sum_row<true, Logit>(p, a.V, transform)
+                                              : sum_row<false, Logit>(p, a.V, transform);
       const double log_sum = log1p_of(row.others);
       float x[16];
       store(x, transform(load_some<Logit>(p + token, 1)));

@@ -5,7 +5,7 @@
 // The largest term stays out of the sum: with p -> 1 the rest would drown in 1 + rest.
 //
 //   dlogits_j = (g ([j = token] - p_j) - h p_j (log p_j + entropy)) dx_j/dl_j          p_j = e^(x_j - M - logSum)
-//   dx/dl = s/T (1 - tanh^2); the token's own [1 - p] is -expm1(logprob). Rows that nothing flows into are zeros, unread.
+//   dx/dl = s/T (1 - tanh^2); the token's own 1 - p is -expm1(logprob). Rows that nothing flows into are zeros, unread.
 //
 // Rows: N of V logits (f32, bf16, f16). Bytes: forward reads the logits once; backward reads and writes them once.
 // Passes: forward, one item per row. The bits of a row depend on nothing but the row.

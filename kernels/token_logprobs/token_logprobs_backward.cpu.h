@@ -1,5 +1,5 @@
-// See token_logprobs.h. An entry is e^(x - M) times a factor that is made in f64 once per row: the constant parts of p_j, of
-// the upstream gradients and of dx/dlogit are in it. What is left per element is one exponential and one or two products.
+// See token_logprobs.h. An entry is e^(x - M) times a factor made in f64 once per row, with the constant parts of
+// p_j, of the upstream gradients and of dx/dlogit in it: one exponential and one or two products are left per entry.
 #pragma once
 #include "logits.cpu.h"
 #include "token_logprobs.h"
@@ -21,34 +21,39 @@ PREFGRAD_INLINE RowGradient row_gradient(const TokenLogprobsBackward& a, int64_t
   // -p (log p + H) with log p = x - M - logSum; 0 where p is.
   const double spread = p == 0.0 || h == 0.0 ? 0.0 : h * p * (log_p + entropy);
   const double base = -share * (g + (h == 0.0 ? 0.0 : h * (entropy - log_sum)));
-  return {f32x16::set(a.row_max[i]), f32x16::set(static_cast<float>(base)), f32x16::set(static_cast<float>(-share * h)),
-          static_cast<float>(-g * expm1_of(log_p) - spread)};
+  return {f32x16::set(a.row_max[i]), f32x16::set(static_cast<float>(base)),
+          f32x16::set(static_cast<float>(-share * h)), static_cast<float>(-g * expm1_of(log_p) - spread)};
 }
 
 // Entries from four vectors of logits; the slope multiplies where the transform is not a straight line.
 template <bool slanted, typename Transform>
-PREFGRAD_INLINE void gradients(const RowGradient& row, Transform transform, const f32x16 (&logit)[4], f32x16 (&out)[4]) {
-  f32x16 gap[4], e[4];
-  for (int k = 0; k < 4; ++k) gap[k] = transform(logit[k]) - row.row_max;
+PREFGRAD_INLINE void gradients(const RowGradient& row, Transform transform, const f32x16 (&logit)[4],
+                               f32x16 (&out)[4]) {
+  f32x16 x[4], gap[4], e[4];
+  for (int k = 0; k < 4; ++k) {
+    x[k] = transform(logit[k]);
+    gap[k] = x[k] - row.row_max;
+  }
   exp_gaps4(gap, e);
   for (int k = 0; k < 4; ++k) {
     out[k] = e[k] * (slanted ? fma(row.slant, gap[k], row.base) : row.base);
-    if constexpr (Transform::kBent) out[k] = out[k] * transform.slope(logit[k]);
+    if constexpr (Transform::kBent) out[k] = out[k] * transform.slope(x[k]);
   }
 }
 
-// Is `out` memory of its own, and so much of it that none will still be in the cache when it is read? Then stores that pass
+// Is `out` memory of its own, and so much that none will still be in the cache when it is read? Then stores that pass
 // the cache by save the reading of what they overwrite: a fifth of the time.
 PREFGRAD_INLINE bool passes_by(const TokenLogprobsBackward& a) {
   return a.grad_logits != a.logits && (a.accumulate & 1) == 0 && a.N * a.V > (int64_t{1} << 22);
 }
 
 template <bool slanted, bool add, typename Logit, typename Transform>
-PREFGRAD_INLINE void write_row(const RowGradient& row, const typename Logit::Element* logits, typename Logit::Element* out,
-                               int64_t V, int64_t token, Transform transform, bool pass_by) {
+PREFGRAD_INLINE void write_row(const RowGradient& row, const typename Logit::Element* logits,
+                               typename Logit::Element* out, int64_t V, int64_t token, Transform transform,
+                               bool pass_by) {
   // In place: the token's logit (and what its entry is added to) must be read before its vector is written.
   f32x16 own = f32x16::set(row.own);
-  if constexpr (Transform::kBent) own = own * transform.slope(load_some<Logit>(logits + token, 1));
+  if constexpr (Transform::kBent) own = own * transform.slope(transform(load_some<Logit>(logits + token, 1)));
   if (add) own = own + load_some<Logit>(out + token, 1);
   f32x16 logit[4], grad[4];
   const auto some = [&](int64_t i, int64_t n) {
@@ -87,8 +92,8 @@ PREFGRAD_INLINE void write_row(const RowGradient& row, const typename Logit::Ele
 
 // With +inf as its largest, p is 1 there and 0 elsewhere, and the entropy is flat.
 template <typename Logit, typename Transform>
-inline void write_certain_row(float certain, float own, const typename Logit::Element* logits, typename Logit::Element* out,
-                              int64_t V, int64_t token, Transform transform, bool add) {
+inline void write_certain_row(float certain, float own, const typename Logit::Element* logits,
+                              typename Logit::Element* out, int64_t V, int64_t token, Transform transform, bool add) {
   const f32x16 infinity = f32x16::set(std::numeric_limits<float>::infinity()), zero = f32x16::set(0.0f);
   f32x16 own_entry = f32x16::set(own);
   if (add) own_entry = own_entry + load_some<Logit>(out + token, 1);
@@ -127,8 +132,8 @@ inline void token_logprobs_backward(const TokenLogprobsBackward& a, int64_t begi
       }
       const RowGradient row = row_gradient(a, i);
       if (a.row_max[i] == std::numeric_limits<float>::infinity()) {
-        const double outer = a.logit_scale * a.inverse_temperature;
-        write_certain_row<Logit>(static_cast<float>(-outer * a.grad_logprob[i]), row.own, logits, out, a.V, token, transform, add);
+        const double certain = -a.logit_scale * a.inverse_temperature * a.grad_logprob[i];
+        write_certain_row<Logit>(static_cast<float>(certain), row.own, logits, out, a.V, token, transform, add);
       } else if (slanted) {
         add ? write_row<true, true, Logit>(row, logits, out, a.V, token, transform, pass_by)
             : write_row<true, false, Logit>(row, logits, out, a.V, token, transform, pass_by);
