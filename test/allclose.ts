@@ -11,7 +11,10 @@ export interface Bound {
   extra?: ArrayLike<number>
 }
 
-/** The first element outside its bound as a sentence, or undefined. Integers must be equal; NaN only matches NaN. */
+/**
+ * The first element outside its bound as a sentence, or undefined. Integers must be equal, NaN only matches NaN, and an
+ * infinity only itself; the sign of a zero does not matter. A bound that allows anything is a mismatch too.
+ */
 export const mismatch = (
   got: ArrayLike<number>,
   expected: ArrayLike<number>,
@@ -19,16 +22,17 @@ export const mismatch = (
   bound: Bound,
 ): string | undefined => {
   if (got.length !== expected.length) return `has ${got.length} elements, expected ${expected.length}`
+  const integer = dtype === 'i32' || dtype === 'u8'
   for (let i = 0; i < expected.length; i++) {
     const [g, e] = [got[i], expected[i]]
     if (g === e || (Number.isNaN(g) && Number.isNaN(e))) continue
-    const integer = dtype === 'i32' || dtype === 'u8'
-    const unit = integer ? 1 : ulp(Math.max(Math.abs(e), bound.magnitude?.[i] ?? 0), dtype)
-    const allowed = (integer ? 0 : bound.ulp * unit) + (bound.extra?.[i] ?? 0)
-    // Written so that NaN on either side fails.
-    if (!(Math.abs(g - e) <= allowed)) {
-      return `[${i}] is ${g}, expected ${e}: off by ${(Math.abs(g - e) / unit).toPrecision(3)} ULP, allowed ${(allowed / unit).toPrecision(3)} (${bound.reason})`
-    }
+    const size = Math.max(Math.abs(e), bound.magnitude?.[i] ?? 0)
+    const unit = integer ? 1 : ulp(size, dtype)
+    const allowed = integer ? 0 : bound.ulp * unit + (bound.extra?.[i] ?? 0)
+    const off = Math.abs(g - e)
+    if (off <= allowed && Number.isFinite(allowed) && Number.isFinite(size) && Number.isFinite(g)) continue
+    const [far, near] = [off, allowed].map((error) => (error / unit).toPrecision(3))
+    return `[${i}] is ${g}, expected ${e}: off by ${far} ULP, allowed ${near} (${bound.reason})`
   }
   return undefined
 }
