@@ -150,13 +150,14 @@ PREFGRAD_INLINE f32x16 scale_by_power(f32x16 x, f32x16 n) {
   };
   return {scaled(x.a, bound.a), scaled(x.b, bound.b)};
 }
-// The same for a in [1/2, 2) and n from -150 to 0: 2^(n + 32) is normal, and only the last multiplication can round.
-PREFGRAD_INLINE f32x16 shrink_by_power(f32x16 x, f32x16 n) {
-  const auto scaled = [](__m256 f, __m256 power) {
-    const __m256i biased = _mm256_add_epi32(_mm256_cvtps_epi32(power), _mm256_set1_epi32(127 + 32));
-    return _mm256_mul_ps(_mm256_mul_ps(f, _mm256_castsi256_ps(_mm256_slli_epi32(biased, 23))), _mm256_set1_ps(0x1p-32f));
+// The same for a in [1/2, 2) and n from -150 to 0, `sum` = n + kRounder, whose lowest bits are the exponent of 2^(n + 32):
+// only the last multiplication can round.
+PREFGRAD_INLINE f32x16 shrink_by_power(f32x16 x, f32x16 /* n */, f32x16 sum) {
+  const auto scaled = [](__m256 f, __m256 s) {
+    const __m256 power = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(s), 23));
+    return _mm256_mul_ps(_mm256_mul_ps(f, power), _mm256_set1_ps(0x1p-32f));
   };
-  return {scaled(x.a, n.a), scaled(x.b, n.b)};
+  return {scaled(x.a, sum.a), scaled(x.b, sum.b)};
 }
 PREFGRAD_INLINE float combine(__m256 h) {
   const __m128 q = _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));

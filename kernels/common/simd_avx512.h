@@ -86,8 +86,8 @@ PREFGRAD_INLINE m16 is_nan(f32x16 a) { return {_mm512_cmp_ps_mask(a.v, a.v, _CMP
 PREFGRAD_INLINE f32x16 select(m16 m, f32x16 a, f32x16 b) { return {_mm512_mask_blend_ps(m.m, b.v, a.v)}; }
 // a * 2^n for a whole-numbered n, rounded once even when the result is subnormal.
 PREFGRAD_INLINE f32x16 scale_by_power(f32x16 a, f32x16 n) { return {_mm512_scalef_ps(a.v, n.v)}; }
-// The same for a in [1/2, 2) and n from -150 to 0, where other ISAs have a shorter way.
-PREFGRAD_INLINE f32x16 shrink_by_power(f32x16 a, f32x16 n) { return scale_by_power(a, n); }
+// The same for a in [1/2, 2) and n from -150 to 0, where other ISAs have a shorter way: `sum` is n + kRounder.
+PREFGRAD_INLINE f32x16 shrink_by_power(f32x16 a, f32x16 n, f32x16 /* sum */) { return scale_by_power(a, n); }
 PREFGRAD_INLINE i32x16 to_i32(f32x16 a) { return {_mm512_cvttps_epi32(a.v)}; }
 PREFGRAD_INLINE f32x16 to_f32(i32x16 a) { return {_mm512_cvtepi32_ps(a.v)}; }
 PREFGRAD_INLINE i32x16 bits_of(f32x16 a) { return {_mm512_castps_si512(a.v)}; }

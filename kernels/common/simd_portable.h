@@ -148,15 +148,8 @@ PREFGRAD_INLINE f32x16 scale_by_power(f32x16 a, f32x16 n) {
   }
   return o;
 }
-// The same for a in [1/2, 2) and n from -150 to 0.
-PREFGRAD_INLINE f32x16 shrink_by_power(f32x16 a, f32x16 n) {
-  f32x16 o;
-  for (int i = 0; i < 16; ++i) {
-    const int32_t whole = n.v[i] >= -150.0f && n.v[i] <= 0.0f ? static_cast<int32_t>(n.v[i]) : 0;
-    o.v[i] = a.v[i] * power_of_two(whole + 32) * 0x1p-32f;
-  }
-  return o;
-}
+// The same for a in [1/2, 2) and n from -150 to 0, `sum` = n + kRounder, whose lowest bits are the exponent of 2^(n + 32).
+PREFGRAD_INLINE f32x16 shrink_by_power(f32x16 a, f32x16 /* n */, f32x16 sum) { f32x16 o; float* r = o.v; PREFGRAD_EACH(16, a.v[i] * real_of(word_of(sum.v[i]) << 23) * 0x1p-32f); return o; }
 PREFGRAD_INLINE f64x8 scale_by_power(f64x8 a, f64x8 n) {
   f64x8 o;
   for (int i = 0; i < 8; ++i) {

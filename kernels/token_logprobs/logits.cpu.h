@@ -76,7 +76,7 @@ PREFGRAD_INLINE void with_transform(const Args& a, Use use) {
 #if defined(__AVX512F__)
 constexpr int kAbreast = 4;
 #else
-constexpr int kAbreast = 1;
+constexpr int kAbreast = 2;
 #endif
 
 // gap <= 0 -> e^gap; a gap below -104, where that is 0 in f32, becomes -104, so that 0 * gap is 0 and not NaN. NaN
@@ -85,13 +85,12 @@ constexpr int kAbreast = 1;
 // stays within 0.73 ULP.
 template <int count>
 PREFGRAD_INLINE void exp_gaps(f32x16* gap, f32x16* e) {
-  const f32x16 magic = f32x16::set(12582912.0f);  // 1.5 * 2^23: adding and subtracting it rounds to whole numbers
-  const f32x16 one = f32x16::set(1.0f);
-  f32x16 n[count], r[count];
+  const f32x16 rounder = f32x16::set(kRounder), one = f32x16::set(1.0f);
+  f32x16 sum[count], n[count], r[count];
 #define PREFGRAD_EACH for (int k = 0; k < count; ++k)
   PREFGRAD_EACH gap[k] = maximum(f32x16::set(-104.0f), gap[k]);
-  PREFGRAD_EACH n[k] = fma(gap[k], f32x16::set(static_cast<float>(kLog2E)), magic);
-  PREFGRAD_EACH n[k] = n[k] - magic;
+  PREFGRAD_EACH sum[k] = fma(gap[k], f32x16::set(static_cast<float>(kLog2E)), rounder);
+  PREFGRAD_EACH n[k] = sum[k] - rounder;
   PREFGRAD_EACH r[k] = fnma(n[k], f32x16::set(static_cast<float>(kLn2High + kLn2Low)), gap[k]);
   PREFGRAD_EACH e[k] = fma(f32x16::set(0x1.6a234ep-10f), r[k], f32x16::set(0x1.123a6cp-7f));
   PREFGRAD_EACH e[k] = fma(e[k], r[k], f32x16::set(0x1.5558f4p-5f));
@@ -99,7 +98,7 @@ PREFGRAD_INLINE void exp_gaps(f32x16* gap, f32x16* e) {
   PREFGRAD_EACH e[k] = fma(e[k], r[k], f32x16::set(0x1.fffffcp-2f));
   PREFGRAD_EACH e[k] = fma(e[k], r[k], one);
   PREFGRAD_EACH e[k] = fma(e[k], r[k], one);
-  PREFGRAD_EACH e[k] = shrink_by_power(e[k], n[k]);
+  PREFGRAD_EACH e[k] = shrink_by_power(e[k], n[k], sum[k]);
 #undef PREFGRAD_EACH
 }
 PREFGRAD_INLINE void exp_gaps4(f32x16 (&gap)[4], f32x16 (&e)[4]) {
