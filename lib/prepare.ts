@@ -151,7 +151,7 @@ export class Preparer {
       refuse('ERR_ARGUMENT', `the third argument must be { out }, and is ${describe(settings)}.`, { op })
     }
     for (const name in settings) if (name !== 'out') unknownName(op, 'setting', name, ['out'])
-    const out = settings.out === undefined ? NOTHING : (settings.out as Given)
+    const { out = NOTHING } = settings as { out?: Given }
     this.#checkNames(out, outputOrdinal, 'output')
     return outputs.map(({ name }) => out[name] ?? undefined)
   }
