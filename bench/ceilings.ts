@@ -20,7 +20,7 @@ interface Test {
 }
 
 const TESTS: Readonly<Record<CeilingKind, Test>> = {
-  read: { ways: ['read'], arrays: 1, weight: 4 },
+  read: { ways: ['read', 'readStreams'], arrays: 1, weight: 4 },
   copy: { ways: ['copy', 'copyStreamed'], arrays: 2, weight: 8 },
   triad: { ways: ['triad', 'triadStreamed'], arrays: 3, weight: 12 },
   multiplyAdd: { ways: ['multiplyAdd'], arrays: 0, weight: 2 },
