@@ -7,6 +7,7 @@ import { type Family, shapeText, traffic } from './family.ts'
 
 const TINY = 8
 const SMALL = 1000
+const LARGE = 1_000_000
 
 /** From TypeScript, in milliseconds: a prepared call and one with `out` within 2 us, a plain one within 5 us. */
 const tinyGoals: readonly Goal[] = [
@@ -21,18 +22,25 @@ interface Loss {
   inputs(count: number): Record<string, Operand>
   options?: Record<string, OptionValue>
   judged: readonly string[]
+  /** Sizes that a run without arguments measures. */
+  representative?: readonly number[]
 }
 
-const lossFamily = ({ op, letter, inputs: draw, options = {}, judged }: Loss): Family => ({
+const lossFamily = ({
+  op,
+  letter,
+  inputs: draw,
+  options = {},
+  judged,
+  representative = [TINY, SMALL, LARGE],
+}: Loss): Family => ({
   op,
   letters: letter,
   dtypes: ['f32'],
-  cases: [
-    { shape: [TINY], representative: true },
-    { shape: [SMALL], representative: true },
-    { shape: [100_000] },
-    { shape: [1_000_000], representative: true },
-  ],
+  cases: [TINY, SMALL, 100_000, LARGE].map((count) => ({
+    shape: [count],
+    representative: representative.includes(count),
+  })),
   make(shape): Work {
     const [count] = shape
     const inputs = draw(count)
@@ -78,6 +86,7 @@ export const ppoValueLoss = lossFamily({
   }),
   options: { scale: 0.5 },
   judged: ['loss', 'gradValue'],
+  representative: [LARGE],
 })
 
 export const bradleyTerryLoss = lossFamily({
