@@ -24,6 +24,14 @@ struct RowSum {
     moment += weighted.total();
     sum = weighted = Sum16{};
   }
+  // What exp_gaps adds to its results matters where all gaps are wide: if few terms make up the sum, they lie about
+  // -ln(sum) below the largest; if many do, their roundings cancel out by far more than what is left of this.
+  PREFGRAD_INLINE void take_excess() {
+    if (!(others > 0.0 && others < 1.0)) return;
+    const double share = 1.0 + kGapExcess * log_of(others);
+    others *= share;
+    moment *= share;
+  }
   // A larger x was found: all so far shrinks, and the old largest joins the others.
   PREFGRAD_INLINE void raise(float top) {
     settle();
@@ -174,6 +182,7 @@ PREFGRAD_INLINE RowSum sum_row(const typename Logit::Element* p, int64_t V, Tran
     if (chunk < last) top = look_at(look(chunk + 1), size(chunk + 1));
   }
   row.settle();
+  row.take_excess();
   return row.others != row.others || row.largest == -kInfinity ? unusual_row<Logit>(p, V, transform) : row;
 }
 
