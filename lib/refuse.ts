@@ -52,7 +52,7 @@ export const nearest = (name: string, known: readonly string[]): string | undefi
   return ranked.length > 0 && ranked[0][0] <= Math.max(2, name.length / 3) ? ranked[0][1] : undefined
 }
 
-export const unknownName = (op: string, what: string, name: string, known: readonly string[]): never => {
+export const unknownName = (op: string | undefined, what: string, name: string, known: readonly string[]): never => {
   const meant = nearest(name, known)
   return refuse('ERR_ARGUMENT', `there is no ${what} '${name}'.`, {
     op,

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import type { Backend, BoundLaunch, FaultRecord, Launch, Storage } from '../backend.ts'
 import { PrefgradError } from '../errors.ts'
 import { compareWithTable, indexKernels, type KernelIndex, type NativeKernel } from '../handshake.ts'
-import { describe } from '../refuse.ts'
+import { describe, refuse, unknownName } from '../refuse.ts'
 
 interface Addon {
   info(): { isas: string[]; kernels: NativeKernel[] }
@@ -80,6 +80,8 @@ export interface CpuOptions {
   /** Elements below which work is not split among threads; default 16384. Results do not depend on it. */
   grain?: number
 }
+
+const OPTIONS: readonly string[] = ['threads', 'isa', 'grain'] satisfies (keyof CpuOptions)[]
 
 /** A launch as the addon reads it, and the buffers that it lies in. */
 class Block {
@@ -215,38 +217,26 @@ const problem = (launch: Launch, status: number, words: Float64Array): FaultReco
 
 /** Opens the cpu with an instruction set that this machine has. */
 export const openCpu = (options: CpuOptions = {}): Backend => {
+  if (typeof options !== 'object' || options === null) {
+    refuse('ERR_OPTION', `device options must be an object, not ${describe(options)}.`)
+  }
+  for (const name in options) {
+    if (!OPTIONS.includes(name)) unknownName(undefined, 'device option', name, OPTIONS)
+  }
   const { addon, isas } = loadAddon()
-  const isa = options.isa ?? process.env.PREFGRAD_ISA ?? isas[0]
+  const { isa = process.env.PREFGRAD_ISA ?? isas[0], threads = availableParallelism(), grain = GRAIN } = options
   if (!isas.includes(isa)) {
-    throw new PrefgradError(
-      'ERR_NO_DEVICE',
-      `instruction set ${describe(isa)} is not there; this machine has ${isas.join(', ')}.`,
-      {
-        arg: 'isa',
-        value: isa,
-        fix: `Set PREFGRAD_ISA to one of ${isas.join(', ')}, or leave it out.`,
-      },
-    )
+    const [says, fix] = [`this machine has ${isas.join(', ')}.`, 'Set PREFGRAD_ISA to one of them, or leave it out.']
+    refuse('ERR_NO_DEVICE', `instruction set ${describe(isa)} is not there; ${says}`, { arg: 'isa', value: isa, fix })
   }
-  const threads = options.threads ?? availableParallelism()
-  if (!Number.isSafeInteger(threads) || threads < 1 || threads > 256) {
-    throw new PrefgradError(
-      'ERR_OPTION',
-      `threads must be a whole number from 1 to 256, and is ${describe(threads)}.`,
-      {
-        arg: 'threads',
-        value: threads,
-      },
-    )
-  }
-  const grain = options.grain ?? GRAIN
-  if (!Number.isSafeInteger(grain) || grain < 1) {
-    throw new PrefgradError('ERR_OPTION', `grain must be a whole number of at least 1, and is ${describe(grain)}.`, {
-      arg: 'grain',
-      value: grain,
-    })
-  }
+  checkCount('threads', threads, 256)
+  checkCount('grain', grain, Number.MAX_SAFE_INTEGER)
   const opened = addon.open(isa, threads, grain)
-  if (opened === null) throw new PrefgradError('ERR_OUT_OF_MEMORY', 'no memory to open the cpu device.')
+  if (opened === null) return refuse('ERR_OUT_OF_MEMORY', 'no memory to open the cpu device.')
   return new CpuBackend(isa, opened.handle, opened.threads)
+}
+
+const checkCount = (arg: string, value: number, most: number): void => {
+  if (Number.isSafeInteger(value) && value >= 1 && value <= most) return
+  refuse('ERR_OPTION', `${arg} must be a whole number from 1 to ${most}, and is ${describe(value)}.`, { arg, value })
 }
