@@ -1,6 +1,6 @@
 // `npm run build`: TypeScript to dist/, the native addon to build/Release/. Both are incremental: with nothing changed this
 // takes seconds. Needs no network: Node's own headers come with Node.
-import { spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'
@@ -11,15 +11,22 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const require = createRequire(import.meta.url)
 const started = Date.now()
 
-const step = (name, script, args) => {
-  const begun = Date.now()
-  const result = spawnSync(process.execPath, [script, ...args], { cwd: root, encoding: 'utf8', maxBuffer: 1 << 28 })
-  if (result.status !== 0) {
-    process.stderr.write(`${result.stdout ?? ''}${result.stderr ?? ''}\nbuild: ${name} failed (see above)\n`)
-    process.exit(1)
-  }
-  return `${name} ${((Date.now() - begun) / 1000).toFixed(1)} s`
-}
+/** Runs one tool and says how long it took; what it printed is shown only when it failed. */
+const step = (name, script, args) =>
+  new Promise((resolve) => {
+    const begun = Date.now()
+    const printed = []
+    const child = spawn(process.execPath, [script, ...args], { cwd: root })
+    child.stdout.on('data', (text) => printed.push(text))
+    child.stderr.on('data', (text) => printed.push(text))
+    child.on('close', (code) => {
+      if (code !== 0) {
+        process.stderr.write(`${Buffer.concat(printed)}\nbuild: ${name} failed (see above)\n`)
+        process.exit(1)
+      }
+      resolve(`${name} ${((Date.now() - begun) / 1000).toFixed(1)} s`)
+    })
+  })
 
 // node-gyp would download headers; every ordinary installation of Node has them beside the binary.
 const prefix = dirname(dirname(process.execPath))
@@ -28,8 +35,9 @@ const gyp = join(dirname(require.resolve('node-gyp/package.json')), 'bin/node-gy
 const configured = existsSync(join(root, 'build/Makefile'))
 const jobs = [`--jobs=${availableParallelism()}`]
 
-const parts = [
+// Side by side: three large files on two cores leave one of them idle at the end.
+const parts = await Promise.all([
   step('native', gyp, [...(configured ? ['build'] : ['configure', 'build']), ...headers, ...jobs, '--loglevel=warn']),
   step('typescript', join(dirname(require.resolve('typescript/package.json')), 'bin/tsc'), ['-p', 'tsconfig.json']),
-]
+])
 console.log(`build: ${parts.join(', ')}; ${((Date.now() - started) / 1000).toFixed(1)} s in all`)
