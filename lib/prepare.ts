@@ -89,14 +89,7 @@ export class Preparer {
 
   /** Changes dynamic options of a kept plan; nothing changes when one of them is refused. */
   update(plan: Plan, given: Given): void {
-    const before = plan.call.options
-    plan.call.options = this.#options.change(before, given)
-    try {
-      this.#check(plan.call)
-    } catch (error) {
-      plan.call.options = before
-      throw error
-    }
+    plan.call.options = this.#options.change(plan.call.options, given)
     this.#options.repack(plan.words, plan.call)
   }
 

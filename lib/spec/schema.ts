@@ -50,7 +50,7 @@ export interface StatsSpec {
 }
 
 interface OptionBase {
-  /** May be changed on a prepared call. */
+  /** May be changed on a prepared call; so checks, passes and workspaces do not look at it. */
   dynamic?: true
   doc: string
 }
