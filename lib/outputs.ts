@@ -146,10 +146,12 @@ export const results = (row: Row, places: Arguments, device: Device): Record<str
     const place = places[o]
     if (place === undefined) continue
     const { name, stats } = row.outputs[o]
-    outputs[name] =
-      place instanceof Tensor && place.statistics === stats
-        ? place
-        : new Tensor(device, place.storage, place.dtype, place.shape, place.byteOffset, stats)
+    if (place instanceof Tensor) {
+      if (stats !== undefined) place.statistics = stats
+      outputs[name] = place
+    } else {
+      outputs[name] = new Tensor(device, place.storage, place.dtype, place.shape, place.byteOffset, stats)
+    }
   }
   return outputs
 }

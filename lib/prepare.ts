@@ -72,7 +72,9 @@ export class Preparer {
 
     call.threads = device.backend.threads
     makePlaces(row, places, shapes, device, values, args)
-    const slots = args.concat(places)
+    const slots: Arguments = []
+    for (let i = 0; i < args.length; i++) slots.push(args[i])
+    for (let o = 0; o < places.length; o++) slots.push(places[o])
     const words = kept ? new Words(this.#options.wordCount) : this.#words
     this.#options.pack(words, call, presentBits(slots), accumulate)
     const launch: Launch = {
@@ -146,7 +148,9 @@ export class Preparer {
     for (const name in settings) if (name !== 'out') unknownName(op, 'setting', name, ['out'])
     const { out = NOTHING } = settings as { out?: Given }
     this.#checkNames(out, outputOrdinal, 'output')
-    return outputs.map(({ name }) => out[name] ?? undefined)
+    const given = []
+    for (let o = 0; o < outputs.length; o++) given.push(out[outputs[o].name] ?? undefined)
+    return given
   }
 
   #checkNames(given: Given, known: ReadonlyMap<string, number>, what: string): void {

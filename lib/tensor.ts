@@ -17,8 +17,8 @@ export class Tensor<D extends Dtype = Dtype> {
   /** Number of elements. */
   readonly size: number
   readonly byteOffset: number
-  /** What the slots of a `stats` output mean; see {@link readStats}. */
-  readonly statistics?: StatsSpec
+  /** What the slots of a `stats` output mean, said by the op that writes them; see {@link readStats}. */
+  statistics?: StatsSpec
   #storage: Storage | undefined
   #data: ArrayOf[D] | undefined
 
