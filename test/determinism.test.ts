@@ -3,6 +3,7 @@
  * else is in the batch. Knows no op by name.
  */
 import { test } from 'node:test'
+import { goodCall, works } from './bad_calls.ts'
 import type { Sample, Values } from './reference/types.ts'
 import {
   assertSameBits,
@@ -40,6 +41,17 @@ for (const name of opNames) {
       assertSameBits(once, runSample(name, sample, alone), 'when run again')
       assertSameBits(once, runSample(name, sample, crowd), 'on three threads')
     })
+  })
+
+  test(`${name}: arrays may begin anywhere`, () => {
+    const before = works(goodCall(name))
+    for (let place = 0; place < 16; place++) {
+      const call = goodCall(name)
+      for (const group of [call.inputs, call.out]) {
+        for (const one of Object.values(group)) one.data = movedBy(one.data, place)
+      }
+      assertSameBits(before, works(call), `when every array begins at its element ${place}`)
+    }
   })
 
   const rowwise = Object.keys(spec.outputs).filter((output) => resultDims(name, output)[0] === '*N')
@@ -104,6 +116,13 @@ for (const name of opNames) {
       })
     })
   }
+}
+
+/** The same elements behind `place` others. */
+const movedBy = (array: Plain, place: number): Plain => {
+  const larger = new (array.constructor as new (length: number) => Plain)(array.length + place)
+  larger.set(array, place)
+  return larger.subarray(place) as Plain
 }
 
 interface Span {

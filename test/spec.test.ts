@@ -149,6 +149,7 @@ for (const name of opNames) {
 
   test(`${name}: reference, worked numbers, and an export that says what the row says`, () => {
     assert.ok(name in references, `test/reference has ${name}`)
+    for (const [key, { reason }] of Object.entries(references[name].tolerances)) assert.match(reason, /\w/, key)
     const file = [name, forwardOf(name)]
       .map((one) => `test/${snake(one)}.test.ts`)
       .find((one) => existsSync(join(root, one)))
