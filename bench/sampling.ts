@@ -6,6 +6,8 @@ export interface SamplingOptions {
   repeats: number
   /** Fast calls are repeated until a sample takes this long. */
   sampleMs?: number
+  /** Calls faster than a sample are warmed up for this long. */
+  warmMs?: number
   /** An implementation that has taken this long in all is asked no more, once it has 3 samples. */
   budgetMs?: number
 }
@@ -24,7 +26,7 @@ const LINGER_MS = 30
 /** Times all implementations in rounds. One that throws is reported, and the others go on. */
 export const sampleInTurn = async (
   implementations: readonly Implementation[],
-  { repeats, sampleMs = 3, budgetMs = 4000 }: SamplingOptions,
+  { repeats, sampleMs = 3, warmMs = 50, budgetMs = 4000 }: SamplingOptions,
 ): Promise<Samples[]> => {
   const all: Samples[] = implementations.map((implementation) => ({ implementation, calls: 1, times: [] }))
   const take = async (entry: Samples, calls: number): Promise<number> => {
@@ -38,11 +40,12 @@ export const sampleInTurn = async (
     }
   }
   for (const entry of all) {
-    const rough = await take(entry, 1)
-    if (entry.failed !== undefined) continue
-    // The first call pays for cold caches and compilation; the second says how many make a sample.
-    const once =
-      rough > sampleMs ? rough : await take(entry, Math.max(1, Math.ceil(sampleMs / 8 / Math.max(rough, 1e-4))))
+    // The first call pays for cold caches; what a compiler at run time makes of the rest comes after thousands of them.
+    let once = await take(entry, 1)
+    for (let calls = 1, spent = once; once <= sampleMs && spent < warmMs && entry.failed === undefined; calls *= 2) {
+      once = await take(entry, calls)
+      spent += once * calls
+    }
     if (entry.failed === undefined) entry.calls = Math.max(1, Math.ceil(sampleMs / Math.max(once, 1e-5)))
   }
   for (let round = 0; round < repeats; round++) {

@@ -62,12 +62,7 @@ const prepareCall = (preparer: Preparer, plan: Plan) => {
 /** The function of a row. */
 export const op = <N extends OpName>(name: N): Op<SpecOf<N>> => {
   const preparer = new Preparer(name, table[name], defaultDevice)
-  const call = (inputs: Given, options?: Given, settings?: Given) => {
-    const plan = preparer.plan(inputs, options, settings)
-    const fault = plan.device.backend.run(plan.launch)
-    if (fault !== undefined) throw preparer.fault(plan, fault.input, fault.index)
-    return plan.outputs
-  }
+  const call = (inputs: Given, options?: Given, settings?: Given) => preparer.call(inputs, options, settings)
   const prepare = (inputs: Given, options?: Given, settings?: Given) =>
     prepareCall(preparer, preparer.plan(inputs, options, settings, true))
   return Object.assign(call, { prepare, spec: table[name] as OpSpec }) as unknown as Op<SpecOf<N>>

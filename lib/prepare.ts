@@ -6,13 +6,14 @@
  * runs no code of the user's.
  */
 import { type Argument, resolve } from './arguments.ts'
-import type { Launch } from './backend.ts'
+import type { FaultRecord, Launch } from './backend.ts'
 import type { Device } from './device.ts'
 import { product, viewOf } from './dtype.ts'
 import { PrefgradError } from './errors.ts'
 import { OptionPacker, Words } from './options.ts'
-import { checkAliases, makePlaces, readAccumulate, readPlaces, results, type Shapes } from './outputs.ts'
+import { again, checkAliases, makePlaces, readAccumulate, readPlaces, results, type Shapes } from './outputs.ts'
 import { describe, refuse, unknownName } from './refuse.ts'
+import { type CallKey, Repeat } from './repeat.ts'
 import { type Arguments, Call, Row } from './row.ts'
 import { type Bound, ShapeBinder } from './shapes.ts'
 import type { CallShape, OpSpec } from './spec/schema.ts'
@@ -39,6 +40,7 @@ export class Preparer {
   /** Argument words of calls that run at once, and so need none of their own. */
   readonly #words: Words
   readonly #defaultDevice: () => Device
+  readonly #repeat = new Repeat()
 
   constructor(op: string, spec: OpSpec, defaultDevice: () => Device) {
     this.#row = new Row(op, spec)
@@ -54,12 +56,41 @@ export class Preparer {
    * @param kept the launch may run more than once, and so gets argument words of its own
    */
   plan(inputs: Given, options: Given | undefined, settings: Given | undefined, kept = false): Plan {
-    const row = this.#row
-    const args = this.#readInputs(inputs)
-    const values = this.#options.read(options)
-    const adds = options?.accumulate
-    const out = this.#readOut(settings)
+    return this.#plan(this.#read(inputs, options, settings), kept)
+  }
 
+  /** Runs a call once. */
+  call(inputs: Given, options: Given | undefined, settings: Given | undefined): Record<string, Tensor> {
+    const key = this.#read(inputs, options, settings)
+    const repeat = this.#repeat
+    if (!repeat.matches(key)) {
+      const plan = this.#plan(key, false)
+      this.#raise(plan, plan.device.backend.run(plan.launch))
+      repeat.remember(key, plan)
+      return plan.outputs
+    }
+    if (repeat.bound === undefined) repeat.keep(this.#plan(key, true))
+    this.#raise(repeat.plan, repeat.bound!.run())
+    return again(this.#row, repeat.plan.outputs)
+  }
+
+  #raise(plan: Plan, fault: FaultRecord | undefined): void {
+    if (fault !== undefined) throw this.fault(plan, fault.input, fault.index)
+  }
+
+  /** What the user's objects say, each property read once. */
+  #read(inputs: Given, options: Given | undefined, settings: Given | undefined): CallKey {
+    return {
+      inputs: this.#readInputs(inputs),
+      options: this.#options.read(options),
+      accumulate: options?.accumulate,
+      out: this.#readOut(settings),
+    }
+  }
+
+  #plan({ inputs, options: values, accumulate: adds, out }: CallKey, kept: boolean): Plan {
+    const row = this.#row
+    const args = this.#resolve(inputs)
     const bound = this.#shapes.bind(args, values)
     const wanted = row.wanted(values, args)
     const call = new Call(row, bound, values, args, wanted)
@@ -121,14 +152,22 @@ export class Preparer {
     )
   }
 
-  #readInputs(given: Given): Arguments {
-    const { op, inputs, inputOrdinal } = this.#row
+  /** What is given for each input, in row order. */
+  #readInputs(given: Given): readonly unknown[] {
+    const { inputs, inputOrdinal } = this.#row
     this.#checkNames(given, inputOrdinal, 'input')
+    const values: unknown[] = []
+    for (let i = 0; i < inputs.length; i++) values.push(given[inputs[i].name] ?? undefined)
+    return values
+  }
+
+  #resolve(given: readonly unknown[]): Arguments {
+    const { op, inputs } = this.#row
     const args: Arguments = []
     for (let i = 0; i < inputs.length; i++) {
       const { name, dtypes, optional, updated, doc } = inputs[i]
-      const value = given[name]
-      if (value !== undefined && value !== null) {
+      const value = given[i]
+      if (value !== undefined) {
         args.push(resolve(value, dtypes, updated, op, name))
       } else {
         if (!optional) refuse('ERR_ARGUMENT', `${name} is missing.`, { op, arg: name, fix: `${name}: ${doc}` })

@@ -1,5 +1,6 @@
 // See bradley_terry_loss.h for the formula, the passes and the bytes.
 #pragma once
+#include "../common/logistic.h"
 #include "../common/pairs.h"
 #include "bradley_terry_loss.h"
 
@@ -29,11 +30,12 @@ inline void bradley_terry_loss_terms(const BradleyTerryLoss& a, int64_t begin, i
       const f64x8 p = (one - smoothing) * preference + smoothing * (one - preference);
       const f64x8 w = load_pairs(a.weight, i, n, 1.0);
       // A side of weight 0 is left out, so that an infinite score difference in its favour costs nothing.
-      const f64x8 first = select(equal(p, zero), zero, p * log_sigmoid(d));
-      const f64x8 second = select(equal(p, one), zero, (one - p) * log_sigmoid(zero - d));
+      const Logistic s(d);
+      const f64x8 first = select(equal(p, zero), zero, p * s.log_up);
+      const f64x8 second = select(equal(p, one), zero, (one - p) * s.log_down);
       const f64x8 term = w * (center * total * total - first - second);
       // sigmoid(d) - p, without cancellation where both are near 1.
-      const f64x8 pull = (one - p) * sigmoid(d) - p * sigmoid(zero - d), hold = f64x8::set(2.0) * center * total;
+      const f64x8 pull = (one - p) * s.up - p * s.down, hold = f64x8::set(2.0) * center * total;
       store_pairs(a.grad_chosen, i, n, w * scale * (pull + hold), (a.accumulate & 2) != 0);
       store_pairs(a.grad_rejected, i, n, w * scale * (hold - pull), (a.accumulate & 4) != 0);
       const m8 undecided = equal(gap, zero) | equal(p, half);

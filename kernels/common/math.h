@@ -108,19 +108,6 @@ PREFGRAD_INLINE f64x8 log1p(f64x8 x) {
   return select(less(absolute(x), f64x8::set(0.3)), near, log(y) + lost);
 }
 
-// log sigmoid(x) = min(x, 0) - log1p(e^-|x|).
-PREFGRAD_INLINE f64x8 log_sigmoid(f64x8 x) {
-  const f64x8 zero = f64x8::set(0.0);
-  return minimum(x, zero) - log1p(exp(zero - absolute(x)));
-}
-
-// 1 / (1 + e^-x), from the side that cannot overflow.
-PREFGRAD_INLINE f64x8 sigmoid(f64x8 x) {
-  const f64x8 zero = f64x8::set(0.0), one = f64x8::set(1.0);
-  const f64x8 e = exp(zero - absolute(x));
-  return select(less(x, zero), e, one) / (one + e);
-}
-
 // tanh in f32, within 1.3 ULP: below 0.8 an odd polynomial (minimax on x^2, 5e-9), above it 1 - 2 e / (1 + e), e = e^-2|x|.
 PREFGRAD_INLINE f32x16 tanh(f32x16 x) {
   const f32x16 zero = f32x16::set(0.0f), one = f32x16::set(1.0f), size = absolute(x), u = x * x;

@@ -123,9 +123,6 @@ inline bool has_open_cut(const Gae& a, int64_t start, int64_t steps) {
 inline void gae_sequence(const Gae& a, GaeWalk walk, bool gapless, double lambda, float* advantages, float* returns) {
   GaeBlock block;
   const double decay = a.gamma * lambda;
-  // Where nothing may pass from one step to another (a decay of 0), not even a NaN does.
-  const bool cuts = a.terminated != nullptr || a.truncated != nullptr || decay == 0.0;
-  const auto scan = cuts ? scan_steps<true> : scan_steps<false>;
   // Steps that lie side by side are scanned where they are: all whole groups but the last, which has the end in it.
   int64_t direct = gapless ? (walk.steps - 1) / 16 * 16 : 0;
   if (has_open_cut(a, walk.start, direct)) direct = 0;
@@ -135,7 +132,7 @@ inline void gae_sequence(const Gae& a, GaeWalk walk, bool gapless, double lambda
     if (first < direct) first = direct;
     const int64_t n = end - first;
     gather_steps(a, walk, first, n, block);
-    scan(block.steps(), (n + 15) / 16 * 16, a.gamma, decay, carry, block.advantage, block.returns);
+    scan_steps(block.steps(), (n + 15) / 16 * 16, a.gamma, decay, carry, block.advantage, block.returns);
     scatter_steps(a, walk, n, block, advantages, returns);
     end = first;
   }
@@ -143,7 +140,7 @@ inline void gae_sequence(const Gae& a, GaeWalk walk, bool gapless, double lambda
   const Steps steps{from_start(a.rewards), from_start(a.values),
                     a.next_values != nullptr ? from_start(a.next_values) : from_start(a.values) + 1,
                     from_start(a.terminated), from_start(a.truncated)};
-  scan(steps, direct, a.gamma, decay, carry, from_start(advantages), from_start(returns));
+  scan_steps(steps, direct, a.gamma, decay, carry, from_start(advantages), from_start(returns));
 }
 
 inline void gae_forward(const Gae& a, int64_t begin, int64_t end, int) {
@@ -152,7 +149,8 @@ inline void gae_forward(const Gae& a, int64_t begin, int64_t end, int) {
     return;
   }
   if (end > a.B) end = a.B;
-  for (int64_t b = begin; b < end; ++b) {
+  // The last sequence first: within one the steps go backwards too, and memory is read in one direction.
+  for (int64_t b = end - 1; b >= begin; --b) {
     const Span span = span_of(a, b);
     const int64_t behind = last_valid(a.valid, span) + 1, count = count_valid(a.valid, span);
     int64_t start = span.start;

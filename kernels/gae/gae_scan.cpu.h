@@ -26,44 +26,59 @@ template <bool cuts>
 PREFGRAD_INLINE f64x8 compose(f64x8 a, f64x8 x, f64x8 b) {
   return fma(a, cuts ? select(equal(a, f64x8::set(0.0)), f64x8::set(0.0), x) : x, b);
 }
+// `carry`, in all lanes, is A behind the eight steps, and then A of their first. From one carry to the next it is a single
+// multiply-add: everything else is done before it is known.
 template <bool cuts>
-PREFGRAD_INLINE f64x8 scan(const Decays& a, f64x8 b, double& carry) {
+PREFGRAD_INLINE f64x8 scan(const Decays& a, f64x8 b, f64x8& carry) {
   const f64x8 zero = f64x8::set(0.0);
   b = compose<cuts>(a.one, later<1>(b, zero), b);
   b = compose<cuts>(a.two, later<2>(b, zero), b);
   b = compose<cuts>(a.four, later<4>(b, zero), b);
-  const f64x8 sums = compose<cuts>(a.all, f64x8::set(carry), b);
-  carry = first_lane(sums);
+  const f64x8 sums = compose<cuts>(a.all, carry, b);
+  carry = compose<cuts>(f64x8::set(first_lane(a.all)), carry, f64x8::set(first_lane(b)));
   return sums;
 }
 
-// Steps [0, n) (a multiple of 16) of a stretch, from the last to the first; `carry` is A behind them, then A of step 0.
-// Either output may be null. Without cuts no step is an end.
+// What holds for a whole stretch. Either output may be null.
+struct Scan {
+  Steps steps;
+  f64x8 gamma;
+  Decays decays;
+  float *advantages, *returns;
+};
+
+// Steps i to i + 7; `end`: nothing follows, `cut`: no trace behind it. Without cuts, both are empty.
 template <bool cuts>
-inline void scan_steps(const Steps& s, int64_t n, double gamma, double decay, double& carry, float* advantages,
+PREFGRAD_INLINE void scan_eight(const Scan& s, int64_t i, m8 end, m8 cut, f64x8& carry) {
+  const f64x8 zero = f64x8::set(0.0), value = f64_of(s.steps.value + i);
+  f64x8 next = f64_of(s.steps.following + i);
+  if (cuts) next = select(end, zero, next);
+  const f64x8 delta = fma(s.gamma, next, f64_of(s.steps.reward + i) - value);
+  const f64x8 sums = scan<cuts>(cuts ? decays_of(select(cut, zero, s.decays.one)) : s.decays, delta, carry);
+  if (s.advantages != nullptr) store_f32(s.advantages + i, sums);
+  if (s.returns != nullptr) store_f32(s.returns + i, sums + value);
+}
+
+// Steps [0, n) (a multiple of 16) of a stretch, from the last to the first; `carry` is A behind them, then A of step 0.
+// Most steps of a long sequence are no ends: sixteen without one go the shorter way, to the same bits.
+inline void scan_steps(const Steps& steps, int64_t n, double gamma, double decay, double& carry, float* advantages,
                        float* returns) {
-  const f64x8 discount = f64x8::set(gamma), zero = f64x8::set(0.0);
-  const Decays constant = decays_of(f64x8::set(decay));
-  m16 none = first16(0), terminated = none, truncated = none;
-  const auto eight = [&](int64_t i, m8 end, m8 cut) PREFGRAD_BODY {
-    f64x8 next = f64_of(s.following + i);
-    Decays decays = constant;
-    if (cuts) {
-      next = select(end, zero, next);
-      decays = decays_of(select(cut, zero, constant.one));
-    }
-    const f64x8 value = f64_of(s.value + i);
-    const f64x8 sums = scan<cuts>(decays, fma(discount, next, f64_of(s.reward + i) - value), carry);
-    if (advantages != nullptr) store_f32(advantages + i, sums);
-    if (returns != nullptr) store_f32(returns + i, sums + value);
-  };
+  const Scan s{steps, f64x8::set(gamma), decays_of(f64x8::set(decay)), advantages, returns};
+  const m16 none = first16(0);
+  f64x8 behind = f64x8::set(carry);
   for (int64_t i = n - 16; i >= 0; i -= 16) {
-    if (cuts && s.terminated != nullptr) terminated = nonzero16(s.terminated + i);
-    if (cuts && s.truncated != nullptr) truncated = nonzero16(s.truncated + i);
-    const m16 cut = terminated | truncated;
-    eight(i + 8, high_half(terminated), high_half(cut));
-    eight(i, low_half(terminated), low_half(cut));
+    const m16 terminated = steps.terminated == nullptr ? none : nonzero16(steps.terminated + i);
+    const m16 cut = steps.truncated == nullptr ? terminated : terminated | nonzero16(steps.truncated + i);
+    // Where nothing may pass from one step to another (a decay of 0), not even a NaN does.
+    if (decay == 0.0 || any(cut)) {
+      scan_eight<true>(s, i + 8, high_half(terminated), high_half(cut), behind);
+      scan_eight<true>(s, i, low_half(terminated), low_half(cut), behind);
+    } else {
+      scan_eight<false>(s, i + 8, low_half(none), low_half(none), behind);
+      scan_eight<false>(s, i, low_half(none), low_half(none), behind);
+    }
   }
+  carry = first_lane(behind);
 }
 
 }  // namespace prefgrad::PREFGRAD_ISA

@@ -120,7 +120,8 @@ class Block {
   }
 
   run(addon: Addon, handle: unknown, launch: Launch): FaultRecord | undefined {
-    if (handle === undefined) throw new PrefgradError('ERR_DISPOSED', 'this device was disposed.', { op: launch.op })
+    if (handle === undefined)
+      refuse('ERR_DISPOSED', 'this device was disposed.', { op: launch.op, fix: 'Open a new one with openDevice().' })
     this.#args.set(launch.words)
     const status = addon.run(handle, this.bytes, ...this.buffers)
     return status === STATUS.ok ? undefined : problem(launch, status, this.words)
