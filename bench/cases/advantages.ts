@@ -3,11 +3,9 @@ import { f32, flags, normals, u8 } from '../data.ts'
 import type { Goal, Work } from '../types.ts'
 import { type Family, shapeText, spread, traffic } from './family.ts'
 
-const LARGE = 1e6
-const goals: readonly Goal[] = [
-  { of: 'peers', names: ['torch'], atLeast: 20 },
-  { of: 'rate', atLeast: 25 },
-]
+const overPeers: Goal = { of: 'peers', names: ['torch'], atLeast: 20 }
+/** The shape that both goals are stated for. */
+const LONG = 32768
 
 export const gae: Family = {
   op: 'gae',
@@ -40,7 +38,7 @@ export const gae: Family = {
       sampled: { letters: ['N', 'B'], rows: spread(4, B) },
       tolerance: 1e-4,
       variants: ['prepared'],
-      goals: B * T < LARGE ? [] : goals,
+      goals: T < 512 ? [] : T < LONG ? [overPeers] : [overPeers, { of: 'rate', atLeast: 25 }],
     }
   },
 }
