@@ -2,11 +2,13 @@
  * The contract of a backend: memory, and running the passes of a call in order. A backend knows no op: everything it needs
  * of one is in the {@link Launch}.
  */
-import type { OpSpec } from './spec/schema.ts'
+import type { CallShape, Dtype, OpSpec } from './spec/schema.ts'
 
 /** A piece of a backend's memory. On cpu that is an ArrayBuffer of JavaScript's own. */
 export interface Storage {
   readonly bytes: number
+  /** Tensors that were not disposed, where memory is given back by hand. */
+  users?: number
   /** cpu only. */
   readonly buffer?: ArrayBuffer
 }
@@ -16,12 +18,17 @@ export interface Slot {
   storage: Storage
   byteOffset: number
   byteLength: number
+  dtype: Dtype
 }
 
 /** One op call, ready to run: kernels, items, tensors, and the words of the argument struct. */
 export interface Launch {
   op: string
   spec: OpSpec
+  /** Sizes and settings. */
+  call: CallShape
+  /** Bits of the outputs that are added to. */
+  accumulate: number
   /** Element type that picks the kernels. */
   dtype: string
   /** In order; `ordinal` is the pass's place in the row. */
@@ -60,5 +67,11 @@ export interface Backend {
   run(launch: Launch): FaultRecord | undefined
   /** The same for a launch that runs many times; its words may change in between. */
   bind(launch: Launch): BoundLaunch
+  /** Waits for everything, and rejects with what a kernel met; absent where calls have computed when they return. */
+  check?(): Promise<void>
+  /** Submits what was encoded; absent where nothing is. */
+  flush?(): void
+  /** The caller's own buffer; webgpu only. */
+  wrap?(buffer: GPUBuffer): Storage
   dispose(): void
 }

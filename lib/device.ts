@@ -83,6 +83,35 @@ export class Device {
     return new Tensor(this, this.backend.alloc(product(sizes) * BYTES[dtype]), dtype, sizes)
   }
 
+  /**
+   * A tensor in the caller's own GPUBuffer, without a copy: webgpu only. The buffer needs the usages STORAGE, COPY_SRC and
+   * COPY_DST, and stays the caller's: `dispose()` lets go of it. Commands of the caller's on it must be submitted before calls that
+   * use it; {@link Device.flush} submits what this device has encoded.
+   */
+  wrap<D extends Dtype>(buffer: GPUBuffer, shape: readonly number[], dtype: D, byteOffset = 0): Tensor<D> {
+    this.#check()
+    const { wrap } = this.backend
+    if (wrap === undefined) {
+      const fix = "Use device.tensor(typedArray), or openDevice('webgpu', { device })."
+      return refuse('ERR_DEVICE_MISMATCH', `${this.name} has no GPU buffers to wrap.`, { fix })
+    }
+    const sizes = readShape(shape, 'shape')
+    const bytes = product(sizes) * BYTES[dtype]
+    if (!Number.isSafeInteger(byteOffset) || byteOffset < 0 || byteOffset % BYTES[dtype] !== 0) {
+      refuse('ERR_SHAPE', `byteOffset must be a multiple of ${BYTES[dtype]}, and is ${describe(byteOffset)}.`)
+    }
+    if (byteOffset + bytes > buffer.size) {
+      refuse('ERR_SHAPE', `[${sizes}] ${dtype} at byte ${byteOffset} does not fit a buffer of ${buffer.size} bytes.`)
+    }
+    return new Tensor(this, wrap.call(this.backend, buffer), dtype, sizes, byteOffset)
+  }
+
+  /** Submits what was encoded, so that the caller's own commands can follow; nothing to do on cpu. */
+  flush(): void {
+    this.#check()
+    this.backend.flush?.()
+  }
+
   /** A tensor of zeros. */
   zeros<D extends Dtype = 'f32'>(shape: readonly number[], dtype: D = 'f32' as D): Tensor<D> {
     const tensor = this.empty(shape, dtype)
@@ -94,6 +123,7 @@ export class Device {
   /** Rejects with the first bad value that a kernel met since the last check; nothing to wait for on cpu. */
   async check(): Promise<void> {
     this.#check()
+    await this.backend.check?.()
   }
 
   /** @internal */

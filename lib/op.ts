@@ -1,5 +1,5 @@
 /** A row of the op table as a typed function. */
-import { defaultDevice } from './open.ts'
+import { defaultDevice } from './default_device.ts'
 import { type Plan, Preparer } from './prepare.ts'
 import { type OpName, table } from './spec/index.ts'
 import type { OpSpec } from './spec/schema.ts'

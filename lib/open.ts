@@ -1,37 +1,61 @@
 /** Opening devices: which there are, which is chosen, and why not the others. */
 import { type CpuOptions, loadAddon, openCpu } from './backends/native.ts'
+import { type FindGpu, findAdapter, openWebgpu, type WebgpuOptions } from './backends/webgpu/open.ts'
+import { setDefaultDevice } from './default_device.ts'
 import { Device } from './device.ts'
 import { PrefgradError } from './errors.ts'
 import { refuse } from './refuse.ts'
 
 export type DeviceName = 'cpu' | 'cuda' | 'webgpu' | 'auto'
-export type DeviceOptions = CpuOptions
+export type DeviceOptions = CpuOptions & WebgpuOptions
 
 /** One candidate of the selection list, in order of preference. */
 interface Candidate {
   name: Exclude<DeviceName, 'auto'>
   /** undefined: it can be opened; else why not. */
-  missing(): string | undefined
-  open(options: DeviceOptions): Device
+  missing(options: DeviceOptions): Promise<string | undefined>
+  open(options: DeviceOptions): Promise<Device>
 }
 
-const notYet = (name: 'cuda' | 'webgpu'): Candidate => ({
-  name,
-  missing: () => `this version has no ${name} kernels`,
-  open: () =>
-    refuse('ERR_NO_DEVICE', `this version has no ${name} kernels.`, {
-      arg: 'device',
-      value: name,
-      fix: "Use openDevice('cpu').",
-    }),
-})
+/** Dawn ends the process when this object is collected while a device lives. */
+let nodeGpu: GPU | undefined
+
+/** The browser's, or Node's through the optional package `webgpu`. */
+const findGpu: FindGpu = async () => {
+  const own = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu
+  if (own !== undefined) return { gpu: own }
+  try {
+    const { create } = await import('webgpu')
+    nodeGpu ??= create([])
+    return { gpu: nodeGpu }
+  } catch (error) {
+    const why = `the package webgpu could not be loaded (${(error as Error).message.split('\n')[0]})`
+    return { why, fix: 'npm install webgpu' }
+  }
+}
 
 const candidates: readonly Candidate[] = [
-  notYet('cuda'),
-  notYet('webgpu'),
+  {
+    name: 'cuda',
+    missing: async () => 'this version has no cuda kernels',
+    open: async () =>
+      refuse('ERR_NO_DEVICE', 'this version has no cuda kernels.', {
+        arg: 'device',
+        value: 'cuda',
+        fix: "Use openDevice('cpu').",
+      }),
+  },
+  {
+    name: 'webgpu',
+    missing: async (options) => {
+      const found = await findAdapter(options, findGpu)
+      return 'why' in found ? found.why : undefined
+    },
+    open: async (options) => new Device(await openWebgpu(options, findGpu)),
+  },
   {
     name: 'cpu',
-    missing: () => {
+    missing: async () => {
       try {
         loadAddon()
         return undefined
@@ -39,7 +63,7 @@ const candidates: readonly Candidate[] = [
         return (error as Error).message
       }
     },
-    open: (options) => new Device(openCpu(options)),
+    open: async (options) => new Device(openCpu(options)),
   },
 ]
 
@@ -53,12 +77,13 @@ const candidates: readonly Candidate[] = [
 export const openDevice = async (name: DeviceName = 'auto', options: DeviceOptions = {}): Promise<Device> => {
   const wanted = name === 'auto' ? (process.env.PREFGRAD_DEVICE ?? 'auto') : name
   if (wanted === 'auto') {
-    const found = candidates.find((candidate) => candidate.missing() === undefined)
-    if (found !== undefined) return found.open(options)
-    throw new PrefgradError(
-      'ERR_NO_DEVICE',
-      `no device: ${candidates.map((c) => `${c.name} (${c.missing()})`).join('; ')}.`,
-    )
+    const reasons: string[] = []
+    for (const candidate of candidates) {
+      const why = await candidate.missing(options)
+      if (why === undefined) return candidate.open(options)
+      reasons.push(`${candidate.name} (${why})`)
+    }
+    throw new PrefgradError('ERR_NO_DEVICE', `no device: ${reasons.join('; ')}.`)
   }
   const chosen = candidates.find((candidate) => candidate.name === wanted)
   if (chosen === undefined) {
@@ -86,20 +111,19 @@ export interface Inspection {
 let shared: Device | undefined
 
 /** The cpu device that plain typed arrays run on; opened at first use, with all cores. */
-export const defaultDevice = (): Device => {
+setDefaultDevice(() => {
   shared ??= new Device(openCpu())
   return shared
-}
+})
 
 /** Says which devices were found, which would be chosen, and why the others were not. */
 export const inspect = async (): Promise<Inspection> => {
   const { readFileSync } = await import('node:fs')
-  const devices = candidates.map((candidate) => {
-    const why = candidate.missing()
-    return why === undefined
-      ? { name: candidate.name, available: true }
-      : { name: candidate.name, available: false, why }
-  })
+  const devices: Inspection['devices'] = []
+  for (const { name, missing } of candidates) {
+    const why = await missing({})
+    devices.push(why === undefined ? { name, available: true } : { name, available: false, why })
+  }
   const forced = process.env.PREFGRAD_DEVICE
   const first = devices.find((device) => device.available)
   const result: Inspection = {

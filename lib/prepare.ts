@@ -111,6 +111,8 @@ export class Preparer {
     const launch: Launch = {
       op: row.op,
       spec: row.spec,
+      call,
+      accumulate,
       dtype: row.kernelDtype(args),
       passes: this.#passes(call),
       slots,

@@ -38,6 +38,7 @@ export class Tensor<D extends Dtype = Dtype> {
     this.byteOffset = byteOffset
     this.statistics = statistics
     this.#storage = storage
+    if (storage.users !== undefined) storage.users++
   }
 
   get byteLength(): number {
@@ -140,7 +141,8 @@ export class Tensor<D extends Dtype = Dtype> {
   /** Lets the memory go; harmless when called again. The memory itself goes with the last tensor that shares it. */
   dispose(): void {
     if (this.#storage !== undefined) {
-      this.device.release(this.#storage)
+      const storage = this.#storage
+      if (storage.users === undefined || --storage.users === 0) this.device.release(storage)
       this.#storage = undefined
       this.#data = undefined
     }

@@ -9,6 +9,8 @@ export interface Bound {
   magnitude?: ArrayLike<number>
   /** Absolute error that is allowed beside, per element. */
   extra?: ArrayLike<number>
+  /** The same for all elements. */
+  absolute?: number
 }
 
 /**
@@ -28,7 +30,7 @@ export const mismatch = (
     if (g === e || (Number.isNaN(g) && Number.isNaN(e))) continue
     const size = Math.max(Math.abs(e), bound.magnitude?.[i] ?? 0)
     const unit = integer ? 1 : ulp(size, dtype)
-    const allowed = integer ? 0 : bound.ulp * unit + (bound.extra?.[i] ?? 0)
+    const allowed = integer ? 0 : bound.ulp * unit + (bound.extra?.[i] ?? 0) + (bound.absolute ?? 0)
     const off = Math.abs(g - e)
     if (off <= allowed && Number.isFinite(allowed) && Number.isFinite(size) && Number.isFinite(g)) continue
     const [far, near] = [off, allowed].map((error) => (error / unit).toPrecision(3))

@@ -40,6 +40,8 @@ export interface Tolerance {
   magnitude?: (inputs: Inputs, options: Options, expected: Record<string, Values>) => ArrayLike<number>
   /** Per element: an absolute error that the inputs themselves force. */
   extra?: (inputs: Inputs, options: Options, expected: Record<string, Values>) => ArrayLike<number>
+  /** What f32 arithmetic without f64 needs in place of these; absent: the same, but 8 ULP at least. */
+  webgpu?: Partial<Omit<Tolerance, 'webgpu'>> & { reason: string }
 }
 
 /** A small seeded generator handed to {@link Reference.random}. */

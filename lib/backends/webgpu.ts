@@ -1,0 +1,533 @@
+/**
+ * The webgpu device: the .wgsl files on a GPUDevice, in Node and in browsers. Generic over the op table; mentions no op.
+ *
+ * Calls are encoded as they come and submitted together: at the next read or write, after {@link MOST_CALLS}, or at the end of
+ * the current run of JavaScript. The queue works in order, so that memory may be used again as soon as it is given back.
+ */
+import { plans } from '../../kernels/plans.ts'
+import type { Backend, BoundLaunch, FaultRecord, Launch, Storage } from '../backend.ts'
+import { BYTES } from '../dtype.ts'
+import { PrefgradError } from '../errors.ts'
+import { table } from '../spec/index.ts'
+import type { OpSpec } from '../spec/schema.ts'
+import { ArgumentBlock } from './webgpu/arguments.ts'
+import { BufferPool, type GpuStorage, STORAGE_USAGE } from './webgpu/memory.ts'
+import { FIRST_MEMORY, type ModuleShape } from './webgpu/module.ts'
+import { type Pipeline, Pipelines } from './webgpu/pipelines.ts'
+import type { WebgpuPass } from './webgpu/plan.ts'
+
+/** Calls after which the encoded ones are submitted. */
+const MOST_CALLS = 256
+const MOST_GROUPS = 65535
+const ALIGNMENT = 256
+const FAULT_WORDS = 64
+const MOST_BIND_GROUPS = 4096
+const UNIFORM_BYTES = 1 << 18
+const USAGE = { mapRead: 0x01, copySource: 0x04, copyTarget: 0x08, uniform: 0x40 } as const
+
+const up = (bytes: number, to: number): number => Math.ceil(bytes / to) * to
+
+/** What was done since the device was opened. */
+export interface WebgpuCounters {
+  calls: number
+  dispatches: number
+  submits: number
+  readbacks: number
+}
+
+export interface WebgpuBackendOptions {
+  device: GPUDevice
+  name: string
+  /** Kept referenced as long as the device: without it some implementations end the process. */
+  keep?: unknown
+  /** The device is the caller's: it is not destroyed, and its errors are the caller's to hear. */
+  foreign: boolean
+  /** Use subgroups where the device has them; default true. */
+  subgroups?: boolean
+}
+
+/** A call whose tensors have their places. */
+interface Bound {
+  block: ArgumentBlock
+  places: readonly number[]
+  dispatches: { pipeline: Pipeline; group: GPUBindGroup; groups: number }[]
+  staged: readonly Staged[]
+}
+
+/** A buffer that takes part through a copy, because a pass may not bind so many. */
+interface Staged {
+  stage: GPUBuffer
+  buffer: GPUBuffer
+  from: number
+  at: number
+  bytes: number
+  written: boolean
+}
+
+/** A buffer of a call and the part of it that the call uses. */
+interface Memory {
+  storage: GpuStorage
+  first: number
+  end: number
+  written: boolean
+}
+
+interface CallMemories {
+  memories: readonly Memory[]
+  /** Of each slot; -1: it is not there. */
+  ordinalOf: readonly number[]
+}
+
+const blocks = new Map<string, ArgumentBlock>()
+const ordinals = new Map(Object.keys(table).map((op, i) => [op, i + 1]))
+
+const blockOf = (op: string, spec: OpSpec): ArgumentBlock => {
+  let block = blocks.get(op)
+  if (block === undefined) {
+    block = new ArgumentBlock(spec, ordinals.get(op)!)
+    blocks.set(op, block)
+  }
+  return block
+}
+
+export class WebgpuBackend implements Backend {
+  readonly kind = 'webgpu'
+  readonly name: string
+  readonly threads = 1
+  readonly counters: WebgpuCounters = { calls: 0, dispatches: 0, submits: 0, readbacks: 0 }
+  readonly gpu: GPUDevice
+  /** Kept from being collected. */
+  readonly keep: unknown
+  readonly #foreign: boolean
+  readonly #pool: BufferPool
+  readonly #pipelines: Pipelines
+  readonly #windowBytes: number
+  readonly #mostBindings: number
+  readonly #groups = new Map<string, GPUBindGroup>()
+  readonly #uniforms: GPUBuffer
+  readonly #words = new Uint32Array(UNIFORM_BYTES / 4)
+  readonly #fault: GPUBuffer
+  #scratch: GPUBuffer | undefined
+  #stage: GPUBuffer | undefined
+  #encoder: GPUCommandEncoder | undefined
+  #pass: GPUComputePassEncoder | undefined
+  #uniformEnd = 0
+  #pending = 0
+  #call = 0
+  #lost: string | undefined
+  #wrong: PrefgradError | undefined
+  #open = true
+
+  constructor({ device, name, keep, foreign, subgroups = true }: WebgpuBackendOptions) {
+    this.gpu = device
+    this.name = `webgpu:${name}`
+    this.keep = keep
+    this.#foreign = foreign
+    const { limits } = device
+    this.#windowBytes = Math.floor(Math.min(limits.maxStorageBufferBindingSize, 2 ** 31) / ALIGNMENT) * ALIGNMENT
+    this.#mostBindings = limits.maxStorageBuffersPerShaderStage
+    this.#pool = new BufferPool(device)
+    const hasSubgroups = subgroups && device.features.has('subgroups')
+    this.#pipelines = new Pipelines(device, this.#windowBytes / 4, hasSubgroups)
+    this.#uniforms = device.createBuffer({ size: UNIFORM_BYTES, usage: USAGE.uniform | USAGE.copyTarget })
+    this.#fault = device.createBuffer({ size: 4 * FAULT_WORDS, usage: STORAGE_USAGE })
+    this.#clearFault()
+    device.lost.then((info) => {
+      if (this.#open) this.#lost = info.message === '' ? info.reason : info.message
+    })
+    if (!foreign) device.addEventListener('uncapturederror', (event) => this.#onError(event as GPUUncapturedErrorEvent))
+  }
+
+  alloc(bytes: number): Storage {
+    this.#check()
+    if (bytes > this.gpu.limits.maxBufferSize) {
+      throw new PrefgradError('ERR_OUT_OF_MEMORY', `${bytes} bytes are more than one buffer of this device may have.`, {
+        value: bytes,
+        fix: `Use smaller batches: a tensor may have ${this.gpu.limits.maxBufferSize} bytes.`,
+      })
+    }
+    return this.#pool.take(bytes)
+  }
+
+  /** The caller's own buffer. */
+  wrap(buffer: GPUBuffer): Storage {
+    return this.#pool.wrap(buffer)
+  }
+
+  free(storage: Storage): void {
+    this.#pool.give(storage as GpuStorage)
+  }
+
+  write(storage: Storage, byteOffset: number, data: Uint8Array): void {
+    this.#check()
+    // A write to the queue would overtake what is encoded and not yet submitted.
+    this.flush()
+    const { gpu } = storage as GpuStorage
+    const whole = data.byteLength - (data.byteLength % 4)
+    if (byteOffset % 4 !== 0) this.#refuseWrite(byteOffset)
+    if (whole > 0) this.gpu.queue.writeBuffer(gpu, byteOffset, data as Uint8Array<ArrayBuffer>, 0, whole)
+    if (whole === data.byteLength) return
+    if (byteOffset + data.byteLength !== storage.bytes) this.#refuseWrite(byteOffset + data.byteLength)
+    const last = new Uint8Array(4)
+    last.set(data.subarray(whole))
+    this.gpu.queue.writeBuffer(gpu, byteOffset + whole, last)
+  }
+
+  #refuseWrite(at: number): never {
+    throw new PrefgradError('ERR_SHAPE', `a write on webgpu cannot begin or end inside a word, as at byte ${at}.`, {
+      value: at,
+      fix: 'Write whole tensors, or views at multiples of 4 bytes.',
+    })
+  }
+
+  async read(storage: Storage, byteOffset: number, byteLength: number): Promise<ArrayBuffer> {
+    this.#check()
+    const begin = byteOffset - (byteOffset % 4)
+    const size = up(byteOffset + byteLength - begin, 4)
+    const target = this.gpu.createBuffer({
+      size: size + 4 * FAULT_WORDS,
+      usage: USAGE.mapRead | USAGE.copyTarget,
+    })
+    try {
+      const encoder = this.#outsidePass()
+      if (size > 0) encoder.copyBufferToBuffer((storage as GpuStorage).gpu, begin, target, 0, size)
+      encoder.copyBufferToBuffer(this.#fault, 0, target, size, 4 * FAULT_WORDS)
+      this.flush()
+      this.counters.readbacks++
+      await this.#map(target)
+      const bytes = target.getMappedRange().slice(0)
+      this.#raise(new Uint32Array(bytes, size))
+      return bytes.slice(byteOffset - begin, byteOffset - begin + byteLength)
+    } finally {
+      target.destroy()
+    }
+  }
+
+  readSync(): ArrayBuffer {
+    throw new PrefgradError('ERR_DEVICE_MISMATCH', `${this.name} cannot wait: there is no readSync().`, {
+      fix: 'Use await tensor.read().',
+    })
+  }
+
+  /** Waits for everything, and rejects with the first bad value that a kernel met. */
+  async check(): Promise<void> {
+    await this.read({ bytes: 0, gpu: this.#fault } as unknown as GpuStorage, 0, 0)
+  }
+
+  async #map(buffer: GPUBuffer): Promise<void> {
+    try {
+      await buffer.mapAsync(1)
+    } catch (cause) {
+      this.#check()
+      throw new PrefgradError('ERR_DEVICE_LOST', `${this.name} could not be read.`, {
+        cause,
+        fix: 'Open a new device.',
+      })
+    }
+    this.#check()
+  }
+
+  run(launch: Launch): FaultRecord | undefined {
+    this.#encode(launch, this.#bind(launch))
+    return undefined
+  }
+
+  bind(launch: Launch): BoundLaunch {
+    const bound = this.#bind(launch)
+    return {
+      run: () => {
+        this.#encode(launch, bound)
+        return undefined
+      },
+    }
+  }
+
+  /** Submits what was encoded. */
+  flush(): void {
+    if (this.#encoder === undefined) return
+    this.#endPass()
+    const { queue } = this.gpu
+    if (this.#uniformEnd > 0) queue.writeBuffer(this.#uniforms, 0, this.#words, 0, this.#uniformEnd)
+    queue.submit([this.#encoder.finish()])
+    this.counters.submits++
+    this.#encoder = undefined
+    this.#uniformEnd = 0
+    this.#pending = 0
+  }
+
+  dispose(): void {
+    if (!this.#open) return
+    this.flush()
+    this.#open = false
+    for (const buffer of [this.#uniforms, this.#fault, this.#scratch, this.#stage]) buffer?.destroy()
+    if (!this.#foreign) this.gpu.destroy()
+  }
+
+  #check(): void {
+    if (!this.#open) {
+      throw new PrefgradError('ERR_DISPOSED', 'this device was disposed.', { fix: 'Open a new one with openDevice().' })
+    }
+    if (this.#lost !== undefined) {
+      throw new PrefgradError('ERR_DEVICE_LOST', `${this.name} was lost (${this.#lost}).`, {
+        fix: 'Open a new device; what was only on this one is gone.',
+      })
+    }
+    if (this.#wrong !== undefined) {
+      const error = this.#wrong
+      this.#wrong = undefined
+      throw error
+    }
+  }
+
+  #onError({ error }: GPUUncapturedErrorEvent): void {
+    const isMemory = error.constructor.name === 'GPUOutOfMemoryError'
+    this.#wrong ??= isMemory
+      ? new PrefgradError('ERR_OUT_OF_MEMORY', `${this.name} has no memory left.`, { fix: 'Use smaller batches.' })
+      : new PrefgradError('ERR_ADDON', `${this.name} refused a command: ${error.message}`, {
+          fix: 'This is a fault of the library: please report it.',
+        })
+  }
+
+  #outsidePass(): GPUCommandEncoder {
+    this.#endPass()
+    this.#encoder ??= this.#begin()
+    return this.#encoder
+  }
+
+  #begin(): GPUCommandEncoder {
+    queueMicrotask(() => {
+      if (this.#open && this.#lost === undefined) this.flush()
+    })
+    return this.gpu.createCommandEncoder()
+  }
+
+  #endPass(): void {
+    this.#pass?.end()
+    this.#pass = undefined
+  }
+
+  #encode(launch: Launch, { block, places, dispatches, staged }: Bound): void {
+    this.#check()
+    const bytes = up(block.bytes, ALIGNMENT)
+    if (this.#uniformEnd + bytes > 4 * this.#words.length || this.#pending >= MOST_CALLS) this.flush()
+    this.#encoder ??= this.#begin()
+    const offset = this.#uniformEnd
+    this.#call = this.#call === 0xffffffff ? 1 : this.#call + 1
+    block.fill(launch.words, places, this.#call, this.#words, offset / 4)
+    this.#uniformEnd += bytes
+    this.#pending++
+    this.counters.calls++
+    this.#copy(staged, 'in')
+    this.#pass ??= this.#encoder.beginComputePass()
+    for (const { pipeline, group, groups } of dispatches) {
+      if (groups === 0) continue
+      this.#pass.setPipeline(pipeline.pipeline)
+      this.#pass.setBindGroup(0, group, pipeline.bindings[0] === 0 ? [offset] : [])
+      this.#pass.dispatchWorkgroups(Math.min(groups, MOST_GROUPS), Math.ceil(groups / MOST_GROUPS))
+      this.counters.dispatches++
+    }
+    this.#copy(staged, 'out')
+  }
+
+  #copy(staged: readonly Staged[], way: 'in' | 'out'): void {
+    for (const { stage, buffer, from, at, bytes, written } of staged) {
+      if (way === 'out' && !written) continue
+      const encoder = this.#outsidePass()
+      if (way === 'in') encoder.copyBufferToBuffer(buffer, from, stage, at, bytes)
+      else encoder.copyBufferToBuffer(stage, at, buffer, from, bytes)
+    }
+  }
+
+  #bind(launch: Launch): Bound {
+    this.#check()
+    const { op, spec, call } = launch
+    const plan = plans[op]
+    if (plan === undefined) {
+      throw new PrefgradError('ERR_NO_DEVICE', 'there is no WGSL kernel for this op.', {
+        op,
+        fix: 'Use the cpu device.',
+      })
+    }
+    const block = blockOf(op, spec)
+    this.#reserveScratch(4 * (plan.workspace?.(call) ?? 0))
+    const found = memoriesOf(launch)
+    const passes = plan.passes.filter(({ when }) => when === undefined || when(call))
+    let staged: ReadonlyMap<Memory, Staged> = new Map()
+    let placed = this.#place(launch, found, staged)
+    const isTooMany = ({ entry }: WebgpuPass): boolean =>
+      this.#pipelines.reached(op, spec, block, placed.shape, entry).filter((b) => b > 0).length > this.#mostBindings
+    // Only what may be too much is looked at closely.
+    if (placed.bindings.length + FIRST_MEMORY - 1 > this.#mostBindings && passes.some(isTooMany)) {
+      staged = this.#stageSome(found.memories)
+      placed = this.#place(launch, found, staged)
+    }
+    const dispatches = passes.map(({ entry, groups }) => {
+      const pipeline = this.#pipelines.get(op, spec, block, placed.shape, entry)
+      return { pipeline, group: this.#groupOf(pipeline, block, placed.bindings), groups: groups(call) }
+    })
+    return { block, places: placed.places, dispatches, staged: [...staged.values()] }
+  }
+
+  /** The smallest memories go through one staging buffer, until the others can be bound. */
+  #stageSome(memories: readonly Memory[]): Map<Memory, Staged> {
+    // fault, scratch and the staging buffer itself.
+    const room = this.#mostBindings - FIRST_MEMORY
+    const places: [Memory, { from: number; at: number; bytes: number }][] = []
+    let direct = memories.reduce((sum, memory) => sum + this.#windowsOf(memory).count, 0)
+    let end = 0
+    for (const memory of [...memories].sort((a, b) => a.end - a.first - (b.end - b.first))) {
+      if (direct <= room) break
+      const from = memory.first - (memory.first % 4)
+      const bytes = up(memory.end - from, 4)
+      places.push([memory, { from, at: end, bytes }])
+      end = up(end + bytes, 16)
+      direct -= this.#windowsOf(memory).count
+    }
+    if (this.#stage === undefined || this.#stage.size < end) {
+      this.#stage = this.gpu.createBuffer({ size: up(2 * end, ALIGNMENT), usage: STORAGE_USAGE })
+    }
+    const stage = this.#stage
+    return new Map(
+      places.map(([memory, place]) => [
+        memory,
+        { ...place, stage, buffer: memory.storage.gpu, written: memory.written },
+      ]),
+    )
+  }
+
+  /** Bindings that a memory takes: whole, or those of the fixed windows that the call uses. */
+  #windowsOf({ storage, first, end }: Memory): { low: number; count: number } {
+    const window = this.#windowBytes
+    if (storage.gpu.size <= window) return { low: 0, count: 1 }
+    const low = Math.floor(first / window)
+    return { low, count: Math.max(1, Math.ceil(end / window) - low) }
+  }
+
+  #place(
+    { slots, accumulate }: Launch,
+    { memories, ordinalOf }: CallMemories,
+    staged: ReadonlyMap<Memory, Staged>,
+  ): { shape: ModuleShape; places: number[]; bindings: GPUBufferBinding[] } {
+    const shapes: { windows: number; written: boolean }[] = []
+    const bindings: GPUBufferBinding[] = []
+    /** Of each memory: its ordinal among those that are bound, and the byte of its buffer where the first binding begins. */
+    const where: { ordinal: number; begin: number }[] = []
+    let stageOrdinal = -1
+    for (const memory of memories) {
+      const { storage, written } = memory
+      const copy = staged.get(memory)
+      if (copy !== undefined) {
+        if (stageOrdinal < 0) {
+          stageOrdinal = shapes.push({ windows: 1, written: false }) - 1
+          bindings.push({ buffer: copy.stage })
+        }
+        shapes[stageOrdinal].written ||= written
+        where.push({ ordinal: stageOrdinal, begin: copy.from - copy.at })
+        continue
+      }
+      const window = this.#windowBytes
+      const { low, count } = this.#windowsOf(memory)
+      for (let w = low; w < low + count; w++) {
+        const offset = w * window
+        bindings.push({ buffer: storage.gpu, offset, size: Math.min(window, storage.gpu.size - offset) })
+      }
+      where.push({ ordinal: shapes.push({ windows: count, written }) - 1, begin: low * window })
+    }
+    const places: number[] = []
+    const tensors = slots.map((slot, s) => {
+      if (slot === undefined) {
+        places.push(0)
+        return undefined
+      }
+      const { ordinal, begin } = where[ordinalOf[s]]
+      places.push((slot.byteOffset - begin) / BYTES[slot.dtype])
+      return { dtype: slot.dtype, memory: ordinal }
+    })
+    return { shape: { tensors, memories: shapes, accumulate }, places, bindings }
+  }
+
+  #groupOf(pipeline: Pipeline, block: ArgumentBlock, bindings: readonly GPUBufferBinding[]): GPUBindGroup {
+    const entries = pipeline.bindings.map((binding): GPUBindGroupEntry => {
+      const fixed: (GPUBufferBinding | undefined)[] = [
+        { buffer: this.#uniforms, size: block.bytes },
+        { buffer: this.#fault },
+        this.#scratch && { buffer: this.#scratch },
+      ]
+      return { binding, resource: binding < FIRST_MEMORY ? fixed[binding]! : bindings[binding - FIRST_MEMORY] }
+    })
+    const key = `${pipeline.id}:${entries
+      .map(({ resource }) => {
+        const { buffer, offset = 0 } = resource as GPUBufferBinding
+        return `${this.#pool.idOf(buffer)}.${offset}`
+      })
+      .join(',')}`
+    let group = this.#groups.get(key)
+    if (group === undefined) {
+      if (this.#groups.size >= MOST_BIND_GROUPS) this.#groups.clear()
+      group = this.gpu.createBindGroup({ layout: pipeline.layout, entries })
+      this.#groups.set(key, group)
+    }
+    return group
+  }
+
+  #reserveScratch(bytes: number): void {
+    const size = up(Math.max(bytes, 4 * ALIGNMENT), ALIGNMENT)
+    if (this.#scratch !== undefined && this.#scratch.size >= size) return
+    if (size > this.#windowBytes) {
+      throw new PrefgradError('ERR_OUT_OF_MEMORY', `${size} bytes of scratch are more than this device can bind.`, {
+        value: size,
+        fix: 'Use smaller batches.',
+      })
+    }
+    this.#scratch = this.gpu.createBuffer({ size: up(size + size / 2, ALIGNMENT), usage: STORAGE_USAGE })
+  }
+
+  #clearFault(): void {
+    const words = new Uint32Array(FAULT_WORDS).fill(0xffffffff)
+    words[0] = words[1] = 0
+    this.gpu.queue.writeBuffer(this.#fault, 0, words)
+  }
+
+  #raise(words: Uint32Array): void {
+    if (words[0] === 0) return
+    this.#clearFault()
+    const [op, spec] = Object.entries<OpSpec>(table)[words[1] - 1]
+    const names = Object.keys(spec.inputs)
+    const input = names.findIndex((_, i) => words[2 + i] !== 0xffffffff)
+    const arg = names[input]
+    const index = words[2 + input]
+    const fault = spec.inputs[arg]?.fault
+    throw new PrefgradError(fault?.code ?? 'ERR_BAD_VALUE', `${arg}[${index}] ${fault?.says ?? 'cannot be used'}.`, {
+      op,
+      arg,
+      index,
+      fix: fault?.fix,
+    })
+  }
+}
+
+/** The distinct buffers of a call, with what it uses of each, and which of them each slot lies in. */
+const memoriesOf = ({ spec, slots }: Launch): CallMemories => {
+  const inputs = Object.values(spec.inputs)
+  const memories: Memory[] = []
+  const ordinalOf: number[] = []
+  slots.forEach((slot, s) => {
+    if (slot === undefined) {
+      ordinalOf.push(-1)
+      return
+    }
+    const storage = slot.storage as GpuStorage
+    const written = s >= inputs.length || inputs[s].updated === true
+    const end = slot.byteOffset + slot.byteLength
+    const known = memories.findIndex((memory) => memory.storage.gpu === storage.gpu)
+    if (known < 0) ordinalOf.push(memories.push({ storage, first: slot.byteOffset, end, written }) - 1)
+    else {
+      const memory = memories[known]
+      memory.first = Math.min(memory.first, slot.byteOffset)
+      memory.end = Math.max(memory.end, end)
+      memory.written ||= written
+      ordinalOf.push(known)
+    }
+  })
+  return { memories, ordinalOf }
+}
