@@ -11,7 +11,7 @@ export const FIRST_YEAR = 1961
 export const PRETRAIN = {
   vocabularySize: 2048,
   window: 128,
-  epochs: 4,
+  epochs: 8,
   batchWindows: 64,
   lr: 3e-3,
   warmupRatio: 0.02,
