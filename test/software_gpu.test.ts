@@ -107,26 +107,23 @@ test('a page of the headless browser adds two arrays on its own device', async (
   )
   writeFileSync(join(folder, 'add.js'), `addOnDevice = ${addOnDevice}`)
   const server = await serveFolder(folder)
+  t.after(server.close)
   const started = performance.now()
   const { page, complaints, close } = await openBrowser()
-  try {
-    t.diagnostic(`${(performance.now() - started).toFixed(1)} ms to launch`)
-    await page.goto(server.url)
-    const [isFallback, limits] = (await page.evaluate(`(async () => {
-      globalThis.adapter = await navigator.gpu.requestAdapter()
-      const { maxStorageBufferBindingSize, maxComputeInvocationsPerWorkgroup } = adapter.limits
-      return [adapter.info.isFallbackAdapter, { maxStorageBufferBindingSize, maxComputeInvocationsPerWorkgroup }]
-    })()`)) as [boolean, object]
-    t.diagnostic(`limits: ${JSON.stringify(limits)}`)
-    assert.equal(isFallback, true)
-    const sums = await page.evaluate('adapter.requestDevice().then(addOnDevice)')
-    assert.deepEqual(sums, SUMS)
-    assert.deepEqual(complaints, [])
-    t.diagnostic(`${(performance.now() - started).toFixed(1)} ms in all`)
-  } finally {
-    await close()
-    await server.close()
-  }
+  t.after(close)
+  t.diagnostic(`${(performance.now() - started).toFixed(1)} ms to launch`)
+  await page.goto(server.url)
+  const [isFallback, limits] = (await page.evaluate(`(async () => {
+    globalThis.adapter = await navigator.gpu.requestAdapter()
+    const { maxStorageBufferBindingSize, maxComputeInvocationsPerWorkgroup } = adapter.limits
+    return [adapter.info.isFallbackAdapter, { maxStorageBufferBindingSize, maxComputeInvocationsPerWorkgroup }]
+  })()`)) as [boolean, object]
+  t.diagnostic(`limits: ${JSON.stringify(limits)}`)
+  assert.equal(isFallback, true)
+  const sums = await page.evaluate('adapter.requestDevice().then(addOnDevice)')
+  assert.deepEqual(sums, SUMS)
+  assert.deepEqual(complaints, [])
+  t.diagnostic(`${(performance.now() - started).toFixed(1)} ms in all`)
 })
 
 test('the folder server names types, and serves nothing outside of its folder', async () => {

@@ -59,7 +59,7 @@ export const unpacked = (name: string, archives: readonly string[], texts: Recor
   const description = join(DEPENDENCY, 'package.json')
   if (!existsSync(description)) {
     throw new Error(
-      `the software GPU needs the dev dependency @sparticuz/chromium, not found at ${DEPENDENCY}: npm install`,
+      `the software GPU needs the dev dependency @sparticuz/chromium, not found at ${DEPENDENCY}: run npm install`,
     )
   }
   const { version } = JSON.parse(readFileSync(description, 'utf8'))
@@ -130,9 +130,9 @@ const load = (library: string): void => {
 
 /**
  * Makes the software adapter the one that `webgpu` finds in this process, whoever imports it. Dawn opens
- * `libvulkan.so.1` by its bare name, and the search path of a process that runs can no longer be changed, so the library
- * is loaded ahead of Dawn by its path. To be called before the first `requestAdapter`, and in the main thread: a worker's
- * `process.env` is a copy.
+ * `libvulkan.so.1` by its bare name, and the search path of a running process can no longer be changed, so the library
+ * is loaded ahead of Dawn by its path. To be called before the first `requestAdapter`, and in the main thread: the
+ * `process.env` of a worker is a copy.
  *
  * @throws Error as {@link unpacked} does.
  */
@@ -195,7 +195,7 @@ const opens = (driver: string): Promise<boolean> =>
 
 /**
  * Every software adapter of this machine: SwiftShader, and lavapipe where a Mesa is installed that Dawn takes (one older
- * than 25 lacks what Dawn requires). PREFGRAD_LAVAPIPE names lavapipe's json file elsewhere, which then has to work.
+ * than 25 lacks what Dawn requires). PREFGRAD_LAVAPIPE names lavapipe's json file elsewhere; that one has to work.
  */
 export const softwareAdapters = async (): Promise<SoftwareAdapter[]> => {
   const adapters: SoftwareAdapter[] = [{ name: 'swiftshader', open: softwareGpu }]
