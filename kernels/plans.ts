@@ -1,10 +1,27 @@
 /** The WGSL plans of all ops, by op. */
 import type { WebgpuOp } from '../lib/backends/webgpu/plan.ts'
 import { addPlan } from './add/add.webgpu.ts'
+import { axpyPlan } from './axpy/axpy.webgpu.ts'
+import { copyPlan } from './copy/copy.webgpu.ts'
+import { embeddingBackwardPlan, embeddingPlan } from './embedding/embedding.webgpu.ts'
+import { fillPlan } from './fill/fill.webgpu.ts'
+import { gatherRowsBackwardPlan, gatherRowsPlan } from './gather_rows/gather_rows.webgpu.ts'
 import { rmsNormBackwardPlan, rmsNormPlan } from './rms_norm/rms_norm.webgpu.ts'
+import { scatterRowsPlan } from './scatter_rows/scatter_rows.webgpu.ts'
+import { swigluBackwardPlan, swigluPlan } from './swiglu/swiglu.webgpu.ts'
 
 export const plans: Readonly<Record<string, WebgpuOp>> = {
   add: addPlan,
+  axpy: axpyPlan,
+  copy: copyPlan,
+  embedding: embeddingPlan,
+  embeddingBackward: embeddingBackwardPlan,
+  fill: fillPlan,
+  gatherRows: gatherRowsPlan,
+  gatherRowsBackward: gatherRowsBackwardPlan,
   rmsNorm: rmsNormPlan,
   rmsNormBackward: rmsNormBackwardPlan,
+  scatterRows: scatterRowsPlan,
+  swiglu: swigluPlan,
+  swigluBackward: swigluBackwardPlan,
 }

@@ -21,6 +21,15 @@ function samples(): Sample[] {
       inputs: { gradY: f32([1e8, 1, -1e8, 5], [4, 1]), ids: i32([2, 2, 2, 0]) },
       options: { vocabularySize: 3 },
     },
+    {
+      name: 'an id that half of 600 positions hold',
+      inputs: {
+        gradY: normals(random, [600, 40]),
+        ids: i32(Array.from({ length: 600 }, () => (random.next() < 0.5 ? 257 : random.integer(0, 299)))),
+      },
+      options: { vocabularySize: 300 },
+      skipGradients: 'too many elements',
+    },
   ]
 }
 

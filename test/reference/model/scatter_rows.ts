@@ -17,6 +17,7 @@ function samples(): Sample[] {
       name: 'into a cache [B, S, H]',
       inputs: { x: normals(random, [2, 1, 33]), rows: i32([4, 5], [2, 1]), into: normals(random, [2, 5, 33]) },
     },
+    { name: 'every row many times', inputs: write(random, 30, 3, [600]) },
     { name: 'a wide row', inputs: write(random, 9, 515, [4]) },
   ]
 }

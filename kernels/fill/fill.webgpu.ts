@@ -1,0 +1,3 @@
+import { elements } from '../common/plan.ts'
+
+export const fillPlan = elements('N')
