@@ -13,11 +13,15 @@ export interface Storage {
   readonly buffer?: ArrayBuffer
 }
 
-/** Where one tensor of a call lies; undefined: an optional input that was not given, an output that is not wanted. */
-export interface Slot {
+/** Part of a piece of memory. */
+export interface Place {
   storage: Storage
   byteOffset: number
   byteLength: number
+}
+
+/** Where one tensor of a call lies; undefined: an optional input that was not given, an output that is not wanted. */
+export interface Slot extends Place {
   dtype: Dtype
 }
 
@@ -62,6 +66,8 @@ export interface Backend {
   write(storage: Storage, byteOffset: number, data: Uint8Array): void
   /** Copies out; the one place that waits. */
   read(storage: Storage, byteOffset: number, byteLength: number): Promise<ArrayBuffer>
+  /** The same for several places with one wait; absent where nothing waits. */
+  readMany?(places: readonly Place[]): Promise<ArrayBuffer[]>
   readSync(storage: Storage, byteOffset: number, byteLength: number): ArrayBuffer
   /** Runs the passes of a launch once; on cpu it computes before it returns, and says what it met. Throws for dead memory. */
   run(launch: Launch): FaultRecord | undefined

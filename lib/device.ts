@@ -1,5 +1,16 @@
 import type { Backend, Storage } from './backend.ts'
-import { type ArrayOf, arrayName, BYTES, type Dtype, dtypeOf, holds, isDead, isShared, product } from './dtype.ts'
+import {
+  type ArrayOf,
+  arrayName,
+  BYTES,
+  type Dtype,
+  dtypeOf,
+  holds,
+  isDead,
+  isShared,
+  product,
+  viewOf,
+} from './dtype.ts'
 import { PrefgradError } from './errors.ts'
 import { describe, refuse } from './refuse.ts'
 import { readShape } from './shape.ts'
@@ -104,6 +115,22 @@ export class Device {
       refuse('ERR_SHAPE', `[${sizes}] ${dtype} at byte ${byteOffset} does not fit a buffer of ${buffer.size} bytes.`)
     }
     return new Tensor(this, wrap.call(this.backend, buffer), dtype, sizes, byteOffset)
+  }
+
+  /**
+   * The elements of several tensors with one wait for the device: copies, but on cpu, where nothing is waited for, the tensors' own
+   * memory.
+   */
+  async read<D extends Dtype>(tensors: readonly Tensor<D>[]): Promise<ArrayOf[D][]> {
+    this.#check()
+    const stranger = tensors.find((tensor) => tensor.device !== this)
+    if (stranger !== undefined) {
+      refuse('ERR_DEVICE_MISMATCH', `a tensor is on ${stranger.device.name}, and not on ${this.name}.`)
+    }
+    const { backend } = this
+    if (backend.readMany === undefined) return tensors.map((tensor) => tensor.data)
+    const bytes = await backend.readMany(tensors)
+    return tensors.map(({ dtype, size }, i) => viewOf(dtype, bytes[i], 0, size))
   }
 
   /** Submits what was encoded, so that the caller's own commands can follow; nothing to do on cpu. */

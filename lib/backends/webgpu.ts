@@ -5,7 +5,7 @@
  * the current run of JavaScript. The queue works in order, so that memory may be used again as soon as it is given back.
  */
 import { plans } from '../../kernels/plans.ts'
-import type { Backend, BoundLaunch, FaultRecord, Launch, Storage } from '../backend.ts'
+import type { Backend, BoundLaunch, FaultRecord, Launch, Place, Storage } from '../backend.ts'
 import { BYTES } from '../dtype.ts'
 import { PrefgradError } from '../errors.ts'
 import { table } from '../spec/index.ts'
@@ -17,12 +17,12 @@ import { type Pipeline, Pipelines } from './webgpu/pipelines.ts'
 import type { WebgpuPass } from './webgpu/plan.ts'
 
 /** Calls after which the encoded ones are submitted. */
-const MOST_CALLS = 256
+const MOST_CALLS = 1024
 const MOST_GROUPS = 65535
 const ALIGNMENT = 256
 const FAULT_WORDS = 64
 const MOST_BIND_GROUPS = 4096
-const UNIFORM_BYTES = 1 << 18
+const UNIFORM_BYTES = 1 << 19
 const USAGE = { mapRead: 0x01, copySource: 0x04, copyTarget: 0x08, uniform: 0x40 } as const
 
 const up = (bytes: number, to: number): number => Math.ceil(bytes / to) * to
@@ -52,6 +52,8 @@ interface Bound {
   places: readonly number[]
   dispatches: { pipeline: Pipeline; group: GPUBindGroup; groups: number }[]
   staged: readonly Staged[]
+  /** Of the call's memories. */
+  buffers: readonly number[]
 }
 
 /** A buffer that takes part through a copy, because a pass may not bind so many. */
@@ -113,6 +115,8 @@ export class WebgpuBackend implements Backend {
   #pass: GPUComputePassEncoder | undefined
   #uniformEnd = 0
   #pending = 0
+  /** Buffers that encoded and not yet submitted calls use. */
+  readonly #touched = new Set<number>()
   #call = 0
   #lost: string | undefined
   #wrong: PrefgradError | undefined
@@ -160,9 +164,9 @@ export class WebgpuBackend implements Backend {
 
   write(storage: Storage, byteOffset: number, data: Uint8Array): void {
     this.#check()
+    const { gpu, id } = storage as GpuStorage
     // A write to the queue would overtake what is encoded and not yet submitted.
-    this.flush()
-    const { gpu } = storage as GpuStorage
+    if (this.#touched.has(id)) this.flush()
     const whole = data.byteLength - (data.byteLength % 4)
     if (byteOffset % 4 !== 0) this.#refuseWrite(byteOffset)
     if (whole > 0) this.gpu.queue.writeBuffer(gpu, byteOffset, data as Uint8Array<ArrayBuffer>, 0, whole)
@@ -180,24 +184,39 @@ export class WebgpuBackend implements Backend {
     })
   }
 
-  async read(storage: Storage, byteOffset: number, byteLength: number): Promise<ArrayBuffer> {
+  read(storage: Storage, byteOffset: number, byteLength: number): Promise<ArrayBuffer> {
+    return this.readMany([{ storage, byteOffset, byteLength }]).then(([bytes]) => bytes)
+  }
+
+  /** Several places in one readback. */
+  async readMany(places: readonly Place[]): Promise<ArrayBuffer[]> {
     this.#check()
-    const begin = byteOffset - (byteOffset % 4)
-    const size = up(byteOffset + byteLength - begin, 4)
-    const target = this.gpu.createBuffer({
-      size: size + 4 * FAULT_WORDS,
-      usage: USAGE.mapRead | USAGE.copyTarget,
+    const spans = places.map(({ storage, byteOffset, byteLength }) => {
+      const begin = byteOffset - (byteOffset % 4)
+      return { storage: storage as GpuStorage, begin, skip: byteOffset - begin, byteLength }
     })
+    const sizes = spans.map(({ skip, byteLength }) => up(skip + byteLength, 4))
+    const total = sizes.reduce((sum, size) => sum + size, 0)
+    const target = this.gpu.createBuffer({ size: total + 4 * FAULT_WORDS, usage: USAGE.mapRead | USAGE.copyTarget })
     try {
       const encoder = this.#outsidePass()
-      if (size > 0) encoder.copyBufferToBuffer((storage as GpuStorage).gpu, begin, target, 0, size)
-      encoder.copyBufferToBuffer(this.#fault, 0, target, size, 4 * FAULT_WORDS)
+      let at = 0
+      spans.forEach(({ storage, begin }, i) => {
+        if (sizes[i] > 0) encoder.copyBufferToBuffer(storage.gpu, begin, target, at, sizes[i])
+        at += sizes[i]
+      })
+      encoder.copyBufferToBuffer(this.#fault, 0, target, total, 4 * FAULT_WORDS)
       this.flush()
       this.counters.readbacks++
       await this.#map(target)
-      const bytes = target.getMappedRange().slice(0)
-      this.#raise(new Uint32Array(bytes, size))
-      return bytes.slice(byteOffset - begin, byteOffset - begin + byteLength)
+      const bytes = target.getMappedRange()
+      this.#raise(new Uint32Array(bytes, total, FAULT_WORDS))
+      at = 0
+      return spans.map(({ skip, byteLength }, i) => {
+        const copy = bytes.slice(at + skip, at + skip + byteLength)
+        at += sizes[i]
+        return copy
+      })
     } finally {
       target.destroy()
     }
@@ -211,7 +230,7 @@ export class WebgpuBackend implements Backend {
 
   /** Waits for everything, and rejects with the first bad value that a kernel met. */
   async check(): Promise<void> {
-    await this.read({ bytes: 0, gpu: this.#fault } as unknown as GpuStorage, 0, 0)
+    await this.readMany([])
   }
 
   async #map(buffer: GPUBuffer): Promise<void> {
@@ -253,6 +272,7 @@ export class WebgpuBackend implements Backend {
     this.#encoder = undefined
     this.#uniformEnd = 0
     this.#pending = 0
+    this.#touched.clear()
   }
 
   dispose(): void {
@@ -306,7 +326,7 @@ export class WebgpuBackend implements Backend {
     this.#pass = undefined
   }
 
-  #encode(launch: Launch, { block, places, dispatches, staged }: Bound): void {
+  #encode(launch: Launch, { block, places, dispatches, staged, buffers }: Bound): void {
     this.#check()
     const bytes = up(block.bytes, ALIGNMENT)
     if (this.#uniformEnd + bytes > 4 * this.#words.length || this.#pending >= MOST_CALLS) this.flush()
@@ -317,6 +337,7 @@ export class WebgpuBackend implements Backend {
     this.#uniformEnd += bytes
     this.#pending++
     this.counters.calls++
+    for (const id of buffers) this.#touched.add(id)
     this.#copy(staged, 'in')
     this.#pass ??= this.#encoder.beginComputePass()
     for (const { pipeline, group, groups } of dispatches) {
@@ -361,11 +382,12 @@ export class WebgpuBackend implements Backend {
       staged = this.#stageSome(found.memories)
       placed = this.#place(launch, found, staged)
     }
+    const buffers = found.memories.map(({ storage }) => storage.id)
     const dispatches = passes.map(({ entry, groups }) => {
       const pipeline = this.#pipelines.get(op, spec, block, placed.shape, entry)
       return { pipeline, group: this.#groupOf(pipeline, block, placed.bindings), groups: groups(call) }
     })
-    return { block, places: placed.places, dispatches, staged: [...staged.values()] }
+    return { block, places: placed.places, dispatches, staged: [...staged.values()], buffers }
   }
 
   /** The smallest memories go through one staging buffer, until the others can be bound. */
