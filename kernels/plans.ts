@@ -7,7 +7,9 @@ import { copyPlan } from './copy/copy.webgpu.ts'
 import { embeddingBackwardPlan, embeddingPlan } from './embedding/embedding.webgpu.ts'
 import { fillPlan } from './fill/fill.webgpu.ts'
 import { gatherRowsBackwardPlan, gatherRowsPlan } from './gather_rows/gather_rows.webgpu.ts'
+import { linearBackwardPlan, linearPlan } from './linear/linear.webgpu.ts'
 import { rmsNormBackwardPlan, rmsNormPlan } from './rms_norm/rms_norm.webgpu.ts'
+import { rotaryPlan } from './rotary/rotary.webgpu.ts'
 import { scatterRowsPlan } from './scatter_rows/scatter_rows.webgpu.ts'
 import { swigluBackwardPlan, swigluPlan } from './swiglu/swiglu.webgpu.ts'
 import { tokenLogprobsBackwardPlan, tokenLogprobsPlan } from './token_logprobs/token_logprobs.webgpu.ts'
@@ -22,8 +24,11 @@ export const plans: Readonly<Record<string, WebgpuOp>> = {
   fill: fillPlan,
   gatherRows: gatherRowsPlan,
   gatherRowsBackward: gatherRowsBackwardPlan,
+  linear: linearPlan,
+  linearBackward: linearBackwardPlan,
   rmsNorm: rmsNormPlan,
   rmsNormBackward: rmsNormBackwardPlan,
+  rotary: rotaryPlan,
   scatterRows: scatterRowsPlan,
   swiglu: swigluPlan,
   swigluBackward: swigluBackwardPlan,
