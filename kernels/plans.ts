@@ -1,5 +1,6 @@
 /** The WGSL plans of all ops, by op. */
 import type { WebgpuOp } from '../lib/backends/webgpu/plan.ts'
+import { adamwPlan } from './adamw/adamw.webgpu.ts'
 import { addPlan } from './add/add.webgpu.ts'
 import { axpyPlan } from './axpy/axpy.webgpu.ts'
 import { castPlan } from './cast/cast.webgpu.ts'
@@ -7,14 +8,18 @@ import { copyPlan } from './copy/copy.webgpu.ts'
 import { embeddingBackwardPlan, embeddingPlan } from './embedding/embedding.webgpu.ts'
 import { fillPlan } from './fill/fill.webgpu.ts'
 import { gatherRowsBackwardPlan, gatherRowsPlan } from './gather_rows/gather_rows.webgpu.ts'
+import { gradNormPlan } from './grad_norm/grad_norm.webgpu.ts'
+import { klPenaltyPlan } from './kl_penalty/kl_penalty.webgpu.ts'
 import { linearBackwardPlan, linearPlan } from './linear/linear.webgpu.ts'
 import { rmsNormBackwardPlan, rmsNormPlan } from './rms_norm/rms_norm.webgpu.ts'
 import { rotaryPlan } from './rotary/rotary.webgpu.ts'
 import { scatterRowsPlan } from './scatter_rows/scatter_rows.webgpu.ts'
 import { swigluBackwardPlan, swigluPlan } from './swiglu/swiglu.webgpu.ts'
 import { tokenLogprobsBackwardPlan, tokenLogprobsPlan } from './token_logprobs/token_logprobs.webgpu.ts'
+import { whitenPlan } from './whiten/whiten.webgpu.ts'
 
 export const plans: Readonly<Record<string, WebgpuOp>> = {
+  adamw: adamwPlan,
   add: addPlan,
   axpy: axpyPlan,
   cast: castPlan,
@@ -24,6 +29,8 @@ export const plans: Readonly<Record<string, WebgpuOp>> = {
   fill: fillPlan,
   gatherRows: gatherRowsPlan,
   gatherRowsBackward: gatherRowsBackwardPlan,
+  gradNorm: gradNormPlan,
+  klPenalty: klPenaltyPlan,
   linear: linearPlan,
   linearBackward: linearBackwardPlan,
   rmsNorm: rmsNormPlan,
@@ -34,4 +41,5 @@ export const plans: Readonly<Record<string, WebgpuOp>> = {
   swigluBackward: swigluBackwardPlan,
   tokenLogprobs: tokenLogprobsPlan,
   tokenLogprobsBackward: tokenLogprobsBackwardPlan,
+  whiten: whitenPlan,
 }

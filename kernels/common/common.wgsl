@@ -54,7 +54,8 @@ fn opaque_of(x: f32) -> f32 {
   return bitcast<f32>(bits_of(x) ^ args.zero);
 }
 
-// A number as the unevaluated sum of two: about 48 bits (Dekker 1971; Knuth, TAOCP 4.2.2).
+// A number as the unevaluated sum of two: about 48 bits (Dekker 1971; Knuth, TAOCP 4.2.2). What is not finite has 0 for its
+// second part, so that sums and products of pairs are infinite or NaN where plain ones are.
 struct Pair {
   high: f32,
   low: f32,
@@ -62,7 +63,8 @@ struct Pair {
 fn two_sum(a: f32, b: f32) -> Pair {
   let s = opaque_of(a + b);
   let part = opaque_of(s - a);
-  return Pair(s, opaque_of(a - opaque_of(s - part)) + opaque_of(b - part));
+  let rest = opaque_of(a - opaque_of(s - part)) + opaque_of(b - part);
+  return Pair(s, select(0.0, rest, is_finite(s)));
 }
 fn two_difference(a: f32, b: f32) -> Pair {
   return two_sum(a, -b);
@@ -75,7 +77,7 @@ fn two_product(a: f32, b: f32) -> Pair {
   let al = a - ah;
   let bl = b - bh;
   let rest = opaque_of(ah * bh) - p;
-  return Pair(p, ((rest + opaque_of(ah * bl)) + opaque_of(al * bh)) + al * bl);
+  return Pair(p, select(0.0, ((rest + opaque_of(ah * bl)) + opaque_of(al * bh)) + al * bl, is_finite(p)));
 }
 fn pair_add(a: Pair, b: Pair) -> Pair {
   let s = two_sum(a.high, b.high);
@@ -86,6 +88,9 @@ fn pair_subtract(a: Pair, b: Pair) -> Pair {
 }
 fn pair_multiply(a: Pair, b: Pair) -> Pair {
   let p = two_product(a.high, b.high);
+  if (!is_finite(p.high)) {
+    return p;
+  }
   return two_sum(p.high, p.low + (a.high * b.low + a.low * b.high));
 }
 // One correction of the f32 quotient.
@@ -97,9 +102,49 @@ fn pair_divide(a: Pair, b: Pair) -> Pair {
   let rest = pair_subtract(a, pair_multiply(Pair(q, 0.0), b));
   return two_sum(q, rest.high / b.high);
 }
+// A count, exactly.
+fn pair_of_u(n: u32) -> Pair {
+  return two_sum(f32(n & 0xffff0000u), f32(n & 0xffffu));
+}
+fn pair_size(a: Pair) -> Pair {
+  if (is_negative(a.high)) {
+    return Pair(-a.high, -a.low);
+  }
+  return a;
+}
+// Is a > b? Not where either is a NaN.
+fn pair_above(a: Pair, b: Pair) -> bool {
+  let apart = bits_of(pair_subtract(a, b).high);
+  return apart > 0u && apart <= 0x7f800000u;
+}
+// Adds x to a running sum: cheaper than pair_add, for sums of a few terms.
+fn sum_add(sum: Pair, x: f32) -> Pair {
+  let s = two_sum(sum.high, x);
+  return Pair(s.high, sum.low + s.low);
+}
+fn sum_add_pair(sum: Pair, x: Pair) -> Pair {
+  let s = two_sum(sum.high, x.high);
+  return Pair(s.high, sum.low + (s.low + x.low));
+}
+// The root of what is not negative, corrected once.
+fn pair_root(a: Pair) -> Pair {
+  let r = sqrt(a.high);
+  if (!is_finite(r) || r == 0.0) {
+    return Pair(r, 0.0);
+  }
+  return two_sum(r, value_of(pair_subtract(a, two_product(r, r))) / (2.0 * r));
+}
 // Rounded to f32. What is not finite has no second part worth looking at.
 fn value_of(a: Pair) -> f32 {
   return select(a.high, a.high + a.low, is_finite(a.high));
+}
+
+fn is_zero(x: f32) -> bool {
+  return (bits_of(x) & 0x7fffffffu) == 0u;
+}
+// factor * x, but a factor of 0 removes an infinite x.
+fn scaled(factor: f32, x: f32) -> f32 {
+  return select(factor * x, 0.0, is_zero(factor) && !is_nan(x));
 }
 
 // 2^n for a whole n in [-252, 254], in two factors because one exponent does not reach that far.
@@ -107,6 +152,10 @@ fn scale_by_power(x: f32, n: i32) -> f32 {
   let first = n / 2;
   let second = n - first;
   return x * bitcast<f32>(u32(first + 127) << 23u) * bitcast<f32>(u32(second + 127) << 23u);
+}
+
+fn pair_scale(a: Pair, n: i32) -> Pair {
+  return Pair(scale_by_power(a.high, n), scale_by_power(a.low, n));
 }
 
 // (e^r - 1 - r) / r^2 on |r| <= 0.35, the polynomial of math.h.

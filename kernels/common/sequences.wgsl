@@ -100,6 +100,14 @@ fn first_slot_of(b: u32, size: u32) -> u32 {
   return u32(in_offsets(b)) / size + b;
 }
 
+// All slots, as chunkSlots() of sequences.webgpu.ts has them.
+fn slots_of(size: u32) -> u32 {
+  if (!has_offsets()) {
+    return args.B * chunks_of(args.T, size);
+  }
+  return chunks_of(args.N, size) + args.B;
+}
+
 // What a slot holds. Where the offsets are broken the slots cover all tokens in `size`s, for NaN to be written.
 fn chunk_of(slot: u32, size: u32) -> Chunk {
   if (offsets_broken()) {
@@ -130,4 +138,14 @@ fn chunk_of(slot: u32, size: u32) -> Chunk {
     return Chunk(NO_SEQUENCE, 0u, args.N, 0u);
   }
   return Chunk(low, number, span.start + number * size, min(size, span.length - number * size));
+}
+
+var<workgroup> shared_chunk: Chunk;
+
+// The same for all invocations of a workgroup, which must all take part: uniform for the compiler.
+fn chunk_all(slot: u32, size: u32, lane: u32) -> Chunk {
+  if (lane == 0u) {
+    shared_chunk = chunk_of(slot, size);
+  }
+  return workgroupUniformLoad(&shared_chunk);
 }
