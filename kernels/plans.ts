@@ -11,6 +11,7 @@ import { gatherRowsBackwardPlan, gatherRowsPlan } from './gather_rows/gather_row
 import { gradNormPlan } from './grad_norm/grad_norm.webgpu.ts'
 import { klPenaltyPlan } from './kl_penalty/kl_penalty.webgpu.ts'
 import { linearBackwardPlan, linearPlan } from './linear/linear.webgpu.ts'
+import { ppoPolicyLossPlan } from './ppo_policy_loss/ppo_policy_loss.webgpu.ts'
 import { rmsNormBackwardPlan, rmsNormPlan } from './rms_norm/rms_norm.webgpu.ts'
 import { rotaryPlan } from './rotary/rotary.webgpu.ts'
 import { scatterRowsPlan } from './scatter_rows/scatter_rows.webgpu.ts'
@@ -33,6 +34,7 @@ export const plans: Readonly<Record<string, WebgpuOp>> = {
   klPenalty: klPenaltyPlan,
   linear: linearPlan,
   linearBackward: linearBackwardPlan,
+  ppoPolicyLoss: ppoPolicyLossPlan,
   rmsNorm: rmsNormPlan,
   rmsNormBackward: rmsNormBackwardPlan,
   rotary: rotaryPlan,

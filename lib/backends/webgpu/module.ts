@@ -90,7 +90,7 @@ const writeText = (plain: string, name: string, { dtype, memory }: TensorPlace, 
       `fn set_${plain}(i: u32, x: ${TYPES[dtype]}) {\n  store_${memory}(args.${name}_at + i, bitcast<u32>(${value}));\n}\n`,
       `const ${plain}_per_word = 1u;\n`,
       `fn first_of_word_${plain}(word: u32) -> i32 {\n  return i32(word);\n}\n`,
-      `fn set_word_${plain}(word: u32, x: vec2<f32>, inside: vec2<bool>) {\n  if (inside.x) {\n    set_${plain}(word, x.x);\n  }\n}\n`,
+      `fn set_word_${plain}(word: u32, x: vec2<f32>, inside: vec2<bool>) {\n  if (inside.x) {\n    set_${plain}(word, ${TYPES[dtype]}(x.x));\n  }\n}\n`,
     ].join('')
   }
   const pack = `f32_to_${dtype}`
