@@ -14,6 +14,7 @@ import { linearBackwardPlan, linearPlan } from './linear/linear.webgpu.ts'
 import { ppoPolicyLossPlan } from './ppo_policy_loss/ppo_policy_loss.webgpu.ts'
 import { rmsNormBackwardPlan, rmsNormPlan } from './rms_norm/rms_norm.webgpu.ts'
 import { rotaryPlan } from './rotary/rotary.webgpu.ts'
+import { sampleTokensPlan } from './sample_tokens/sample_tokens.webgpu.ts'
 import { scatterRowsPlan } from './scatter_rows/scatter_rows.webgpu.ts'
 import { swigluBackwardPlan, swigluPlan } from './swiglu/swiglu.webgpu.ts'
 import { tokenLogprobsBackwardPlan, tokenLogprobsPlan } from './token_logprobs/token_logprobs.webgpu.ts'
@@ -38,6 +39,7 @@ export const plans: Readonly<Record<string, WebgpuOp>> = {
   rmsNorm: rmsNormPlan,
   rmsNormBackward: rmsNormBackwardPlan,
   rotary: rotaryPlan,
+  sampleTokens: sampleTokensPlan,
   scatterRows: scatterRowsPlan,
   swiglu: swigluPlan,
   swigluBackward: swigluBackwardPlan,
