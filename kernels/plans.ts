@@ -11,13 +11,16 @@ import { gatherRowsBackwardPlan, gatherRowsPlan } from './gather_rows/gather_row
 import { gradNormPlan } from './grad_norm/grad_norm.webgpu.ts'
 import { klPenaltyPlan } from './kl_penalty/kl_penalty.webgpu.ts'
 import { linearBackwardPlan, linearPlan } from './linear/linear.webgpu.ts'
+import { poolRowsBackwardPlan, poolRowsPlan } from './pool_rows/pool_rows.webgpu.ts'
 import { ppoPolicyLossPlan } from './ppo_policy_loss/ppo_policy_loss.webgpu.ts'
 import { rmsNormBackwardPlan, rmsNormPlan } from './rms_norm/rms_norm.webgpu.ts'
 import { rotaryPlan } from './rotary/rotary.webgpu.ts'
+import { rotaryAttentionBackwardPlan, rotaryAttentionPlan } from './rotary_attention/rotary_attention.webgpu.ts'
 import { sampleTokensPlan } from './sample_tokens/sample_tokens.webgpu.ts'
 import { scatterRowsPlan } from './scatter_rows/scatter_rows.webgpu.ts'
 import { swigluBackwardPlan, swigluPlan } from './swiglu/swiglu.webgpu.ts'
 import { tokenLogprobsBackwardPlan, tokenLogprobsPlan } from './token_logprobs/token_logprobs.webgpu.ts'
+import { tokenRewardsPlan } from './token_rewards/token_rewards.webgpu.ts'
 import { whitenPlan } from './whiten/whiten.webgpu.ts'
 
 export const plans: Readonly<Record<string, WebgpuOp>> = {
@@ -35,15 +38,20 @@ export const plans: Readonly<Record<string, WebgpuOp>> = {
   klPenalty: klPenaltyPlan,
   linear: linearPlan,
   linearBackward: linearBackwardPlan,
+  poolRows: poolRowsPlan,
+  poolRowsBackward: poolRowsBackwardPlan,
   ppoPolicyLoss: ppoPolicyLossPlan,
   rmsNorm: rmsNormPlan,
   rmsNormBackward: rmsNormBackwardPlan,
   rotary: rotaryPlan,
+  rotaryAttention: rotaryAttentionPlan,
+  rotaryAttentionBackward: rotaryAttentionBackwardPlan,
   sampleTokens: sampleTokensPlan,
   scatterRows: scatterRowsPlan,
   swiglu: swigluPlan,
   swigluBackward: swigluBackwardPlan,
   tokenLogprobs: tokenLogprobsPlan,
   tokenLogprobsBackward: tokenLogprobsBackwardPlan,
+  tokenRewards: tokenRewardsPlan,
   whiten: whitenPlan,
 }
