@@ -5,64 +5,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { type Device, PrefgradError } from '../lib/index.ts'
+import { PrefgradError } from '../lib/index.ts'
 import { errorOf } from './bad_calls.ts'
-import { encode, guarded, guardsHold } from './encode.ts'
+import { attempt, BAD, badPairs, brokenOffsets, samplesWith, withData } from './bad_values.ts'
 import type { Sample, Values } from './reference/types.ts'
-import { assertSameBits, deviceOf, opNames, opOf, type Plain, type Run, rows, runSample, samplesOf } from './run_op.ts'
+import { assertSameBits, deviceOf, opNames, type Plain, type Run, rows, runSample } from './run_op.ts'
 
 const alone = await deviceOf(undefined, 1)
 const crowd = await deviceOf(undefined, 3, 1)
-
-interface Attempt {
-  run: () => void
-  results: Run
-  /** Nothing around any array was written. */
-  holds: () => boolean
-}
-
-/** A call whose arrays all lie between guard bytes. */
-const attempt = (name: string, sample: Sample, device: Device): Attempt => {
-  const encoded = Object.entries(sample.inputs).map(([key, values]) => [key, encode(values)] as const)
-  const inputs = Object.fromEntries(
-    encoded.map(([key, { data, shape, dtype }]) => [key, device.tensor(data as Float32Array, shape, dtype)]),
-  )
-  const made = opOf(name).prepare(inputs, sample.options)
-  const results: Run = {}
-  for (const [key, { dtype, size }] of Object.entries(made.outputs))
-    results[key] = guarded(dtype, size).fill(1) as Plain
-  const out = Object.fromEntries(
-    Object.entries(made.outputs).map(([key, { dtype, shape }]) => [
-      key,
-      device.tensor(results[key] as Float32Array, shape, dtype),
-    ]),
-  )
-  for (const [key, { data }] of encoded) if (rows[name].inputs[key].updated === true) results[key] = data
-  const arrays = [...Object.values(results), ...encoded.map(([, { data }]) => data)]
-  return {
-    run: () => opOf(name)(inputs, sample.options, { out }),
-    results,
-    holds: () => arrays.every(guardsHold),
-  }
-}
-
-const withData = (sample: Sample, key: string, data: ArrayLike<number>): Sample => ({
-  ...sample,
-  inputs: { ...sample.inputs, [key]: { ...sample.inputs[key], data } },
-})
-
-/** Samples in which input `key` has at least `least` elements, small ones. */
-const samplesWith = (name: string, key: string, least: number): Sample[] =>
-  samplesOf(name)
-    .filter(({ inputs }) => (inputs[key]?.data.length ?? 0) >= least)
-    .filter(({ inputs }) => Object.values(inputs).every(({ data }) => data.length < 3000))
-    .slice(0, 6)
-
-/** Inputs whose values a kernel judges one by one, and a value that it must refuse. */
-const BAD: Readonly<Record<string, readonly number[]>> = {
-  i32: [2 ** 31 - 1, -(2 ** 31)],
-  f32: [Number.NaN, -1, Number.NEGATIVE_INFINITY],
-}
 
 for (const name of opNames) {
   const spec = rows[name]
@@ -71,27 +21,21 @@ for (const name of opNames) {
     if (fault === undefined || bad === undefined || fault.code === 'ERR_OFFSETS') continue
 
     test(`${name}: of two bad values in ${key} the first is reported, on one thread and on three`, () => {
-      const tried = samplesWith(name, key, 2)
       let reported = 0
-      for (const sample of tried) {
-        const { data } = sample.inputs[key]
-        const [first, second] = [Math.floor((data.length - 1) / 2), data.length - 1]
-        for (const value of bad) {
-          const values = Float64Array.from(data, (x, i) => (i === first || i === second ? value : x))
-          if (!isRead(name, sample, withData(sample, key, values))) continue
-          reported++
-          const runs = [alone, crowd].map((device) => {
-            const call = attempt(name, withData(sample, key, values), device)
-            const expected = { code: fault.code, arg: key, index: first }
-            const error = errorOf(name, call.run, expected, `${name}, ${sample.name}, ${key} = ${value}`)
-            assert.ok(Object.is(error.value, value), `${error.value} is not ${value}`)
-            assert.ok(error.message.includes(`${key}[${first}] = ${value} ${fault.says}`), error.message)
-            assert.ok(call.holds(), `${name}: guard bytes changed`)
-            return call.results
-          })
-          assertSameBits(runs[0], runs[1], 'after a fault on three threads')
-          assertNaN(name, sample, key, first, runs[0])
-        }
+      for (const { sample, broken, first, value } of badPairs(name, key)) {
+        if (!isRead(name, sample, broken)) continue
+        reported++
+        const runs = [alone, crowd].map((device) => {
+          const call = attempt(name, broken, device)
+          const expected = { code: fault.code, arg: key, index: first }
+          const error = errorOf(name, call.run, expected, `${name}, ${sample.name}, ${key} = ${value}`)
+          assert.ok(Object.is(error.value, value), `${error.value} is not ${value}`)
+          assert.ok(error.message.includes(`${key}[${first}] = ${value} ${fault.says}`), error.message)
+          assert.ok(call.holds(), `${name}: guard bytes changed`)
+          return call.results
+        })
+        assertSameBits(runs[0], runs[1], 'after a fault on three threads')
+        assertNaN(name, sample, key, first, runs[0])
       }
       assert.ok(reported > 0, `no sample of ${name} reads ${key}`)
     })
@@ -107,38 +51,22 @@ for (const name of opNames) {
   const offsets = spec.inputs.offsets
   if (offsets === undefined) continue
   test(`${name}: offsets that do not start at 0, fall, or do not end at N are refused, and everything is NaN`, () => {
-    const tried = samplesWith(name, 'offsets', 4)
+    const tried = brokenOffsets(name)
     assert.ok(tried.length > 0, `no sample of ${name} is packed`)
-    for (const sample of tried) {
-      const good = Array.from(sample.inputs.offsets.data)
-      const last = good.length - 1
-      const changed: [number, number, string][] = [
-        [0, 1, 'starts at 1'],
-        [0, -1, 'starts below 0'],
-        [last, good[last] + 1, 'ends behind N'],
-        [last, 2 ** 31 - 1, 'ends far behind N'],
-        [1, good[last] + 5, 'falls'],
-        [1, -5, 'is negative'],
-        [2, -(2 ** 31), 'is as negative as can be'],
-        ...(good[last] > 0 ? [[last, good[last] - 1, 'ends before N'] as [number, number, string]] : []),
-      ]
-      for (const [at, value, what] of changed) {
-        const values = good.map((x, i) => (i === at ? value : x))
-        if (isRising(values) && values[0] === 0 && values[last] === good[last]) continue
-        const runs = [alone, crowd].map((device) => {
-          const call = attempt(name, withData(sample, 'offsets', values), device)
-          const error = errorOf(name, call.run, { code: 'ERR_OFFSETS', arg: 'offsets' }, `${name}, [${values}] ${what}`)
-          assert.ok(error.index !== undefined && error.index >= 0 && error.index <= last, `index ${error.index}`)
-          assert.equal(error.value, values[error.index])
-          assert.ok(call.holds(), `${name}: guard bytes changed`)
-          return { results: call.results, index: error.index }
-        })
-        assert.equal(runs[0].index, runs[1].index)
-        assertSameBits(runs[0].results, runs[1].results, 'after a fault on three threads')
-        for (const [output, array] of Object.entries(runs[0].results)) {
-          const at = Array.from(array).findIndex((x) => !Number.isNaN(x))
-          assert.equal(at, -1, `${output}[${at}] is ${array[at]} though the offsets are [${values}]`)
-        }
+    for (const { broken, values, what } of tried) {
+      const runs = [alone, crowd].map((device) => {
+        const call = attempt(name, broken, device)
+        const error = errorOf(name, call.run, { code: 'ERR_OFFSETS', arg: 'offsets' }, `${name}, [${values}] ${what}`)
+        assert.ok(error.index !== undefined && error.index >= 0 && error.index < values.length, `index ${error.index}`)
+        assert.equal(error.value, values[error.index])
+        assert.ok(call.holds(), `${name}: guard bytes changed`)
+        return { results: call.results, index: error.index }
+      })
+      assert.equal(runs[0].index, runs[1].index)
+      assertSameBits(runs[0].results, runs[1].results, 'after a fault on three threads')
+      for (const [output, array] of Object.entries(runs[0].results)) {
+        const at = Array.from(array).findIndex((x) => !Number.isNaN(x))
+        assert.equal(at, -1, `${output}[${at}] is ${array[at]} though the offsets are [${values}]`)
       }
     }
   })
@@ -190,8 +118,6 @@ function isRead(name: string, sample: Sample, bad: Sample): boolean {
   assertSameBits(runSample(name, sample, alone), call.results, 'with a bad value that is not read')
   return false
 }
-
-const isRising = (values: readonly number[]): boolean => values.every((x, i) => i === 0 || x >= values[i - 1])
 
 /** Rows of a result that belong to one row of an input with as many rows. */
 const rowOf = (array: Plain, at: number, { data }: Values): Plain =>

@@ -4,36 +4,9 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { assertAdded, oldResults } from './accumulated.ts'
 import { mismatch } from './allclose.ts'
-import { decode, encode } from './encode.ts'
-import { seeded } from './reference/draw.ts'
-import { round } from './reference/numbers.ts'
-import type { Dtype, Sample } from './reference/types.ts'
-import {
-  assertSameBits,
-  deviceOf,
-  eachSample,
-  opNames,
-  type Plain,
-  type Run,
-  referenceOf,
-  rows,
-  runSample,
-} from './run_op.ts'
-
-/** Element type of a result: only 16-bit ones are not told by the array. */
-const dtypeOf = (name: string, output: string, sample: Sample): Dtype => {
-  const { dtype = 'f32' } = rows[name].outputs[output]
-  if (typeof dtype === 'string') return dtype
-  return ('as' in dtype ? sample.inputs[dtype.as].dtype : (sample.options?.[dtype.option] as Dtype)) ?? 'f32'
-}
-
-/** Numbers of many sizes, none of them 0. */
-const oldValues = (length: number, dtype: Dtype): Plain => {
-  const random = seeded(77)
-  const data = Array.from({ length }, () => round(random.normal() * 10 ** random.integer(-3, 1), dtype))
-  return encode({ data, shape: [length], dtype }).data
-}
+import { assertSameBits, deviceOf, eachSample, opNames, rows, runSample } from './run_op.ts'
 
 for (const name of opNames) {
   const spec = rows[name]
@@ -65,21 +38,8 @@ for (const name of opNames) {
         const plain = runSample(name, sample, device)
         const given = gradients.filter((key) => plain[key] !== undefined)
         if (given.length === 0) return
-        const onto: Run = {}
-        for (const key of given) onto[key] = oldValues(plain[key].length, dtypeOf(name, key, sample))
-        const added = runSample(name, sample, device, { onto })
-        for (const key of Object.keys(plain)) {
-          if (!given.includes(key)) assertSameBits({ [key]: plain[key] }, { [key]: added[key] }, 'while others add up')
-        }
-        for (const key of given) {
-          const dtype = dtypeOf(name, key, sample)
-          const [gradient, old, sum] = [plain[key], onto[key], added[key]].map((array) => decode(array, dtype))
-          const expected = Array.from(gradient, (g, i) => g + old[i])
-          const size = Array.from(gradient, (g, i) => Math.max(Math.abs(g), Math.abs(old[i])))
-          const bound = { ulp: 1, reason: 'the gradient and the sum are rounded at most once each', magnitude: size }
-          assert.equal(mismatch(sum, expected, dtype, bound), undefined, key)
-          assertMaskedKept(name, sample, key, old, sum)
-        }
+        const onto = oldResults(name, sample, plain, given)
+        assertAdded(name, sample, plain, onto, runSample(name, sample, device, { onto }))
       })
     })
   }
@@ -105,22 +65,5 @@ for (const name of opNames) {
         }
       })
     })
-  }
-}
-
-/** Where nothing counts there is nothing to add. */
-function assertMaskedKept(
-  name: string,
-  sample: Sample,
-  key: string,
-  old: ArrayLike<number>,
-  sum: ArrayLike<number>,
-): void {
-  const { masked } = referenceOf(name)
-  const mask = masked === undefined ? undefined : sample.inputs[masked.by]?.data
-  if (mask === undefined || !masked!.outputs.includes(key)) return
-  const width = sum.length / Math.max(1, mask.length)
-  for (let i = 0; i < sum.length; i++) {
-    if (mask[Math.floor(i / width)] === 0) assert.equal(sum[i], old[i], `${key}[${i}] does not count`)
   }
 }

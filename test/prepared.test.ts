@@ -3,19 +3,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { CallShape } from '../lib/spec/schema.ts'
 import { type Call, goodCall, works } from './bad_calls.ts'
-import { assertSameBits, opNames, opOf, type Plain, type Run, rows } from './run_op.ts'
+import { assertSameBits, opNames, opOf, otherSettings, type Plain, type Run, rows } from './run_op.ts'
 
 const prepare = ({ name, inputs, options, out }: Call) => opOf(name).prepare(inputs, options, { out })
-
-/** Other dynamic options than the call has, for those that it has. */
-const changes = ({ name, options }: Call): Record<string, number> =>
-  Object.fromEntries(
-    Object.entries(rows[name].options).flatMap(([key, option]) => {
-      const value = options[key] ?? option.default
-      if (option.dynamic !== true || value === undefined) return []
-      return [[key, option.type === 'number' ? Number(value) / 2 + 0.125 : Number(value) + 3]]
-    }),
-  )
 
 const resultsOf = (call: Call): Run => {
   const updated = Object.keys(call.inputs).filter((key) => rows[call.name].inputs[key].updated === true)
@@ -29,7 +19,7 @@ for (const name of opNames) {
   test(`${name}: a prepared call gives the bits of a plain one, whatever ran before it`, () => {
     const expected = works(goodCall(name))
     const changed = goodCall(name)
-    const settings = changes(changed)
+    const settings = otherSettings(name, changed.options)
     const expectedChanged = works({ ...changed, options: { ...changed.options, ...settings } })
 
     const [first, second] = [goodCall(name), goodCall(name)]

@@ -49,6 +49,16 @@ export const withDefaults = (spec: OpSpec, options: Options = {}): Options => ({
   ...options,
 })
 
+/** Other values for the dynamic options that a call has. */
+export const otherSettings = (name: string, options: Readonly<Record<string, unknown>> = {}): Record<string, number> =>
+  Object.fromEntries(
+    Object.entries(rows[name].options).flatMap(([key, option]) => {
+      const value = options[key] ?? option.default
+      if (option.dynamic !== true || value === undefined) return []
+      return [[key, option.type === 'number' ? Number(value) / 2 + 0.125 : Number(value) + 3]]
+    }),
+  )
+
 /** Values that both sides see: rounded to their element type. */
 export const roundedSample = (sample: Sample): Sample => ({
   ...sample,

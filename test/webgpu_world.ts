@@ -49,6 +49,8 @@ const inside = async ({ around, length }: ReturnType<typeof between>, what: stri
 export interface How {
   onto?: Run
   inPlace?: readonly [string, string]
+  /** Waited for between the call and the first look at what it wrote. */
+  after?: (written: Tensors) => Promise<unknown>
 }
 
 /** As `runSample`, on a device that has to be waited for: guards around everything, outputs full of NaN before. */
@@ -79,11 +81,13 @@ export const runOn = async (device: Device, name: string, sample: Sample, how: H
   for (const tensor of Object.values(made.outputs)) tensor.dispose()
   made.dispose()
   opOf(name)(tensors, options, { out })
+  const updated = Object.keys(tensors).filter((key) => spec.inputs[key].updated === true)
+  await how.after?.({ ...out, ...Object.fromEntries(updated.map((key) => [key, tensors[key]])) })
   const results: Run = {}
   for (const [key, place] of outputs) results[key] = await inside(place, `${name} ${key}`)
   for (const [key, { data }] of encoded) {
     const now = await inside(inputs.get(key)!, `${name} ${key}`)
-    if (spec.inputs[key].updated === true) results[key] = now
+    if (updated.includes(key)) results[key] = now
     else if (key === how.inPlace?.[1]) results[how.inPlace[0]] = now
     else assertSameBits({ [key]: now }, { [key]: data }, 'after the call')
   }

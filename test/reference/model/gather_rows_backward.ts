@@ -20,6 +20,7 @@ function samples(): Sample[] {
       inputs: { gradY: f32([-3e9, 7, 3e9], [3, 1]), rows: i32([1, 1, 1]) },
       options: { count: 2 },
     },
+    { ...call(random, 2, 3, [300]), name: 'rows picked a hundred times' },
   ]
 }
 
