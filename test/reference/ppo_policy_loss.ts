@@ -143,6 +143,9 @@ function sizes(inputs: Inputs, options: Options): { lossSum: number; divisor: nu
   return { lossSum, divisor: how.divisor, stats: [lossSum, 0, 0, 0, 0, 0, 0, logs + kls, 0, 0, 0, logs, 0] }
 }
 
+/** What terms of this size lose to 4 roundings each: of the exponential (1 ULP), of A w, of the clip's bound, of the product. */
+const inF32 = (size: number): number => (Number.isFinite(size) ? 2 ** -22 * size : 0)
+
 /** The logarithms of the ratios at which the surrogate has a kink. */
 const kinks = (options: Options): number[] =>
   [1 - Number(options.clipLow ?? 0.2), 1 + Number(options.clipHigh ?? 0.2), Number(options.dualClip ?? 0)]
@@ -287,6 +290,13 @@ export const reference: Reference = {
         const { lossSum, divisor } = sizes(inputs, options)
         return [slack(quotient(lossSum, divisor))]
       },
+      webgpu: {
+        reason: 'terms in f32, 4 roundings each, which may cancel',
+        extra: (inputs, options) => {
+          const { lossSum, divisor } = sizes(inputs, options)
+          return [inF32(quotient(lossSum, divisor))]
+        },
+      },
     },
     gradLogprob: {
       ulp: 1,
@@ -300,6 +310,10 @@ export const reference: Reference = {
       ulp: 1,
       reason: 'sums in f64, rounded once',
       extra: (inputs, options) => sizes(inputs, options).stats.map(slack),
+      webgpu: {
+        reason: 'terms of the loss in f32, 4 roundings each; log-ratios in pairs of f32',
+        extra: (inputs, options) => sizes(inputs, options).stats.map((x, k) => (k === 0 ? inF32(x) : slack(x))),
+      },
     },
   },
   derivative: { objective, gradients: { gradLogprob: 'logprob' } },
