@@ -18,6 +18,7 @@ import { rotaryPlan } from './rotary/rotary.webgpu.ts'
 import { rotaryAttentionBackwardPlan, rotaryAttentionPlan } from './rotary_attention/rotary_attention.webgpu.ts'
 import { sampleTokensPlan } from './sample_tokens/sample_tokens.webgpu.ts'
 import { scatterRowsPlan } from './scatter_rows/scatter_rows.webgpu.ts'
+import { sequenceLogprobsBackwardPlan, sequenceLogprobsPlan } from './sequence_logprobs/sequence_logprobs.webgpu.ts'
 import { swigluBackwardPlan, swigluPlan } from './swiglu/swiglu.webgpu.ts'
 import { tokenLogprobsBackwardPlan, tokenLogprobsPlan } from './token_logprobs/token_logprobs.webgpu.ts'
 import { tokenRewardsPlan } from './token_rewards/token_rewards.webgpu.ts'
@@ -48,6 +49,8 @@ export const plans: Readonly<Record<string, WebgpuOp>> = {
   rotaryAttentionBackward: rotaryAttentionBackwardPlan,
   sampleTokens: sampleTokensPlan,
   scatterRows: scatterRowsPlan,
+  sequenceLogprobs: sequenceLogprobsPlan,
+  sequenceLogprobsBackward: sequenceLogprobsBackwardPlan,
   swiglu: swigluPlan,
   swigluBackward: swigluBackwardPlan,
   tokenLogprobs: tokenLogprobsPlan,
