@@ -3,6 +3,7 @@ import type { WebgpuOp } from '../lib/backends/webgpu/plan.ts'
 import { adamwPlan } from './adamw/adamw.webgpu.ts'
 import { addPlan } from './add/add.webgpu.ts'
 import { axpyPlan } from './axpy/axpy.webgpu.ts'
+import { bradleyTerryLossPlan } from './bradley_terry_loss/bradley_terry_loss.webgpu.ts'
 import { castPlan } from './cast/cast.webgpu.ts'
 import { copyPlan } from './copy/copy.webgpu.ts'
 import { embeddingBackwardPlan, embeddingPlan } from './embedding/embedding.webgpu.ts'
@@ -13,6 +14,7 @@ import { klPenaltyPlan } from './kl_penalty/kl_penalty.webgpu.ts'
 import { linearBackwardPlan, linearPlan } from './linear/linear.webgpu.ts'
 import { poolRowsBackwardPlan, poolRowsPlan } from './pool_rows/pool_rows.webgpu.ts'
 import { ppoPolicyLossPlan } from './ppo_policy_loss/ppo_policy_loss.webgpu.ts'
+import { ppoValueLossPlan } from './ppo_value_loss/ppo_value_loss.webgpu.ts'
 import { rmsNormBackwardPlan, rmsNormPlan } from './rms_norm/rms_norm.webgpu.ts'
 import { rotaryPlan } from './rotary/rotary.webgpu.ts'
 import { rotaryAttentionBackwardPlan, rotaryAttentionPlan } from './rotary_attention/rotary_attention.webgpu.ts'
@@ -28,6 +30,7 @@ export const plans: Readonly<Record<string, WebgpuOp>> = {
   adamw: adamwPlan,
   add: addPlan,
   axpy: axpyPlan,
+  bradleyTerryLoss: bradleyTerryLossPlan,
   cast: castPlan,
   copy: copyPlan,
   embedding: embeddingPlan,
@@ -42,6 +45,7 @@ export const plans: Readonly<Record<string, WebgpuOp>> = {
   poolRows: poolRowsPlan,
   poolRowsBackward: poolRowsBackwardPlan,
   ppoPolicyLoss: ppoPolicyLossPlan,
+  ppoValueLoss: ppoValueLossPlan,
   rmsNorm: rmsNormPlan,
   rmsNormBackward: rmsNormBackwardPlan,
   rotary: rotaryPlan,
