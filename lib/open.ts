@@ -1,10 +1,11 @@
 /** Opening devices: which there are, which is chosen, and why not the others. */
-import { type CpuOptions, loadAddon, openCpu } from './backends/native.ts'
-import { type FindGpu, findAdapter, openWebgpu, type WebgpuOptions } from './backends/webgpu/open.ts'
+import { CPU_OPTIONS, type CpuOptions, loadAddon, openCpu } from './backends/native.ts'
+import { findNodeGpu } from './backends/webgpu/node_gpu.ts'
+import { findAdapter, openWebgpu, WEBGPU_OPTIONS, type WebgpuOptions } from './backends/webgpu/open.ts'
 import { setDefaultDevice } from './default_device.ts'
 import { Device } from './device.ts'
 import { PrefgradError } from './errors.ts'
-import { refuse } from './refuse.ts'
+import { describe, refuse, unknownName } from './refuse.ts'
 
 export type DeviceName = 'cpu' | 'cuda' | 'webgpu' | 'auto'
 export type DeviceOptions = CpuOptions & WebgpuOptions
@@ -15,28 +16,14 @@ interface Candidate {
   /** undefined: it can be opened; else why not. */
   missing(options: DeviceOptions): Promise<string | undefined>
   open(options: DeviceOptions): Promise<Device>
-}
-
-/** Dawn ends the process when this object is collected while a device lives. */
-let nodeGpu: GPU | undefined
-
-/** The browser's, or Node's through the optional package `webgpu`. */
-const findGpu: FindGpu = async () => {
-  const own = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu
-  if (own !== undefined) return { gpu: own }
-  try {
-    const { create } = await import('webgpu')
-    nodeGpu ??= create([])
-    return { gpu: nodeGpu }
-  } catch (error) {
-    const why = `the package webgpu could not be loaded (${(error as Error).message.split('\n')[0]})`
-    return { why, fix: 'npm install webgpu' }
-  }
+  /** Options that mean something to it. */
+  options: readonly string[]
 }
 
 const candidates: readonly Candidate[] = [
   {
     name: 'cuda',
+    options: [],
     missing: async () => 'this version has no cuda kernels',
     open: async () =>
       refuse('ERR_NO_DEVICE', 'this version has no cuda kernels.', {
@@ -47,14 +34,16 @@ const candidates: readonly Candidate[] = [
   },
   {
     name: 'webgpu',
+    options: WEBGPU_OPTIONS,
     missing: async (options) => {
-      const found = await findAdapter(options, findGpu)
+      const found = await findAdapter(options, findNodeGpu)
       return 'why' in found ? found.why : undefined
     },
-    open: async (options) => new Device(await openWebgpu(options, findGpu)),
+    open: async (options) => new Device(await openWebgpu(options, findNodeGpu)),
   },
   {
     name: 'cpu',
+    options: CPU_OPTIONS,
     missing: async () => {
       try {
         loadAddon()
@@ -67,6 +56,17 @@ const candidates: readonly Candidate[] = [
   },
 ]
 
+/** A choice among devices takes the options of all of them; each is told its own. */
+const checkOptions = (options: DeviceOptions): void => {
+  const known = candidates.flatMap((candidate) => candidate.options)
+  if (typeof options !== 'object' || options === null) {
+    refuse('ERR_OPTION', `device options must be an object, not ${describe(options)}.`)
+  }
+  for (const name in options) if (!known.includes(name)) unknownName(undefined, 'device option', name, known)
+}
+const only = (options: DeviceOptions, names: readonly string[]): DeviceOptions =>
+  Object.fromEntries(Object.entries(options).filter(([name]) => names.includes(name)))
+
 /**
  * Opens a device. 'auto' (the default) takes the first of cuda, webgpu on a hardware adapter, and cpu that is there;
  * the environment variable PREFGRAD_DEVICE replaces 'auto'. A device that was asked for by name and is not there is an error,
@@ -77,10 +77,11 @@ const candidates: readonly Candidate[] = [
 export const openDevice = async (name: DeviceName = 'auto', options: DeviceOptions = {}): Promise<Device> => {
   const wanted = name === 'auto' ? (process.env.PREFGRAD_DEVICE ?? 'auto') : name
   if (wanted === 'auto') {
+    checkOptions(options)
     const reasons: string[] = []
     for (const candidate of candidates) {
       const why = await candidate.missing(options)
-      if (why === undefined) return candidate.open(options)
+      if (why === undefined) return candidate.open(only(options, candidate.options))
       reasons.push(`${candidate.name} (${why})`)
     }
     throw new PrefgradError('ERR_NO_DEVICE', `no device: ${reasons.join('; ')}.`)

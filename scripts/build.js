@@ -41,4 +41,5 @@ const parts = await Promise.all([
   step('native', gyp, [...(configured ? ['build'] : ['configure', 'build']), ...headers, ...jobs, '--loglevel=warn']),
   step('typescript', join(dirname(require.resolve('typescript/package.json')), 'bin/tsc'), ['-p', 'tsconfig.json']),
 ])
+parts.push(await step('bundle', join(root, 'scripts/bundle.js'), []))
 console.log(`build: ${parts.join(', ')}; ${((Date.now() - started) / 1000).toFixed(1)} s in all`)

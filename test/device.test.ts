@@ -30,9 +30,7 @@ test('the cpu is opened by name and by choice, and says what runs', async () => 
 })
 
 test('a device that was asked for and is not there is an error, never a fallback', async () => {
-  for (const name of ['cuda', 'webgpu'] as const) {
-    await assert.rejects(openDevice(name), { code: 'ERR_NO_DEVICE', value: name, fix: "Use openDevice('cpu')." })
-  }
+  await assert.rejects(openDevice('cuda'), { code: 'ERR_NO_DEVICE', value: 'cuda', fix: "Use openDevice('cpu')." })
   await assert.rejects(openDevice('gpu' as DeviceName), { code: 'ERR_NO_DEVICE', value: 'gpu' })
   await assert.rejects(openDevice('toString' as DeviceName), { code: 'ERR_NO_DEVICE' })
   const before = process.env.PREFGRAD_DEVICE

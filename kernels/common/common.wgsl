@@ -45,7 +45,8 @@ fn report(place: u32, index: u32) {
     atomicStore(&fault[0], args.call);
   }
   if (atomicLoad(&fault[0]) == args.call) {
-    atomicMin(&fault[2u + place], index);
+    // The highest complement is the lowest index, and 0 is none.
+    atomicMax(&fault[2u + place], 0xffffffffu - index);
   }
 }
 

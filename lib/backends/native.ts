@@ -81,7 +81,7 @@ export interface CpuOptions {
   grain?: number
 }
 
-const OPTIONS: readonly string[] = ['threads', 'isa', 'grain'] satisfies (keyof CpuOptions)[]
+export const CPU_OPTIONS: readonly string[] = ['threads', 'isa', 'grain'] satisfies (keyof CpuOptions)[]
 
 /** A launch as the addon reads it, and the buffers that it lies in. */
 class Block {
@@ -222,7 +222,7 @@ export const openCpu = (options: CpuOptions = {}): Backend => {
     refuse('ERR_OPTION', `device options must be an object, not ${describe(options)}.`)
   }
   for (const name in options) {
-    if (!OPTIONS.includes(name)) unknownName(undefined, 'device option', name, OPTIONS)
+    if (!CPU_OPTIONS.includes(name)) unknownName(undefined, 'device option', name, CPU_OPTIONS)
   }
   const { addon, isas } = loadAddon()
   const { isa = process.env.PREFGRAD_ISA ?? isas[0], threads = availableParallelism(), grain = GRAIN } = options

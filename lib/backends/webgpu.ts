@@ -13,6 +13,7 @@ import type { OpSpec } from '../spec/schema.ts'
 import { ArgumentBlock } from './webgpu/arguments.ts'
 import { BufferPool, type GpuStorage, STORAGE_USAGE } from './webgpu/memory.ts'
 import { FIRST_MEMORY, type ModuleShape } from './webgpu/module.ts'
+import { Patcher } from './webgpu/patch.ts'
 import { type Pipeline, Pipelines } from './webgpu/pipelines.ts'
 import type { WebgpuPass } from './webgpu/plan.ts'
 
@@ -103,6 +104,7 @@ export class WebgpuBackend implements Backend {
   readonly #foreign: boolean
   readonly #pool: BufferPool
   readonly #pipelines: Pipelines
+  readonly #patcher: Patcher
   readonly #windowBytes: number
   readonly #mostBindings: number
   readonly #groups = new Map<string, GPUBindGroup>()
@@ -131,11 +133,11 @@ export class WebgpuBackend implements Backend {
     this.#windowBytes = Math.floor(Math.min(limits.maxStorageBufferBindingSize, 2 ** 31) / ALIGNMENT) * ALIGNMENT
     this.#mostBindings = limits.maxStorageBuffersPerShaderStage
     this.#pool = new BufferPool(device)
+    this.#patcher = new Patcher(device)
     const hasSubgroups = subgroups && device.features.has('subgroups')
     this.#pipelines = new Pipelines(device, this.#windowBytes / 4, hasSubgroups)
     this.#uniforms = device.createBuffer({ size: UNIFORM_BYTES, usage: USAGE.uniform | USAGE.copyTarget })
     this.#fault = device.createBuffer({ size: 4 * FAULT_WORDS, usage: STORAGE_USAGE })
-    this.#clearFault()
     device.lost.then((info) => {
       if (this.#open) this.#lost = info.message === '' ? info.reason : info.message
     })
@@ -167,21 +169,13 @@ export class WebgpuBackend implements Backend {
     const { gpu, id } = storage as GpuStorage
     // A write to the queue would overtake what is encoded and not yet submitted.
     if (this.#touched.has(id)) this.flush()
-    const whole = data.byteLength - (data.byteLength % 4)
-    if (byteOffset % 4 !== 0) this.#refuseWrite(byteOffset)
-    if (whole > 0) this.gpu.queue.writeBuffer(gpu, byteOffset, data as Uint8Array<ArrayBuffer>, 0, whole)
-    if (whole === data.byteLength) return
-    if (byteOffset + data.byteLength !== storage.bytes) this.#refuseWrite(byteOffset + data.byteLength)
-    const last = new Uint8Array(4)
-    last.set(data.subarray(whole))
-    this.gpu.queue.writeBuffer(gpu, byteOffset + whole, last)
-  }
-
-  #refuseWrite(at: number): never {
-    throw new PrefgradError('ERR_SHAPE', `a write on webgpu cannot begin or end inside a word, as at byte ${at}.`, {
-      value: at,
-      fix: 'Write whole tensors, or views at multiples of 4 bytes.',
-    })
+    const { queue } = this.gpu
+    const head = Math.min(data.byteLength, (4 - (byteOffset % 4)) % 4)
+    const whole = data.byteLength - head - ((data.byteLength - head) % 4)
+    if (whole > 0) queue.writeBuffer(gpu, byteOffset + head, data as Uint8Array<ArrayBuffer>, head, whole)
+    if (head > 0) this.#patcher.write(gpu, byteOffset, data.subarray(0, head))
+    const tail = data.subarray(head + whole)
+    if (tail.length > 0) this.#patcher.write(gpu, byteOffset + head + whole, tail)
   }
 
   read(storage: Storage, byteOffset: number, byteLength: number): Promise<ArrayBuffer> {
@@ -206,6 +200,8 @@ export class WebgpuBackend implements Backend {
         at += sizes[i]
       })
       encoder.copyBufferToBuffer(this.#fault, 0, target, total, 4 * FAULT_WORDS)
+      // Said once, and later calls start clean, whenever this readback arrives.
+      encoder.clearBuffer(this.#fault)
       this.flush()
       this.counters.readbacks++
       await this.#map(target)
@@ -504,20 +500,14 @@ export class WebgpuBackend implements Backend {
     this.#scratch = this.gpu.createBuffer({ size: up(size + size / 2, ALIGNMENT), usage: STORAGE_USAGE })
   }
 
-  #clearFault(): void {
-    const words = new Uint32Array(FAULT_WORDS).fill(0xffffffff)
-    words[0] = words[1] = 0
-    this.gpu.queue.writeBuffer(this.#fault, 0, words)
-  }
-
   #raise(words: Uint32Array): void {
     if (words[0] === 0) return
-    this.#clearFault()
     const [op, spec] = Object.entries<OpSpec>(table)[words[1] - 1]
     const names = Object.keys(spec.inputs)
-    const input = names.findIndex((_, i) => words[2 + i] !== 0xffffffff)
+    const input = names.findIndex((_, i) => words[2 + i] !== 0)
     const arg = names[input]
-    const index = words[2 + input]
+    // Kernels keep the lowest index as the highest complement, so that 0 stands for none.
+    const index = 0xffffffff - words[2 + input]
     const fault = spec.inputs[arg]?.fault
     throw new PrefgradError(fault?.code ?? 'ERR_BAD_VALUE', `${arg}[${index}] ${fault?.says ?? 'cannot be used'}.`, {
       op,

@@ -16,7 +16,7 @@ export interface WebgpuOptions {
   subgroups?: boolean
 }
 
-const OPTIONS: readonly string[] = [
+export const WEBGPU_OPTIONS: readonly string[] = [
   'device',
   'gpu',
   'software',
@@ -74,7 +74,10 @@ export const openWebgpu = async (options: WebgpuOptions, find: FindGpu): Promise
   if (typeof options !== 'object' || options === null) {
     refuse('ERR_OPTION', `device options must be an object, not ${describe(options)}.`)
   }
-  for (const name in options) if (!OPTIONS.includes(name)) unknownName(undefined, 'device option', name, OPTIONS)
+  for (const name in options)
+    if (!WEBGPU_OPTIONS.includes(name)) {
+      unknownName(undefined, 'device option', name, WEBGPU_OPTIONS)
+    }
   const { device, subgroups, limits = 'adapter' } = options
   if (limits !== 'adapter' && limits !== 'default') {
     refuse('ERR_OPTION', `limits must be 'adapter' or 'default', and is ${describe(limits)}.`, { arg: 'limits' })

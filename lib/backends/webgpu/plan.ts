@@ -6,7 +6,7 @@ export interface WebgpuPass {
   /** The `@compute` function, of 256 invocations per workgroup unless its attribute says otherwise. */
   entry: string
   when?: (call: CallShape) => boolean
-  /** Workgroups; above 65,535 they come as a grid, and `group_of` numbers them through. Kernels check their own bounds. */
+  /** Workgroups (call `call.has(...)`, do not take it apart); above 65,535 they come as a grid, and `group_of` numbers them through. Kernels check their own bounds. */
   groups: (call: CallShape) => number
 }
 
