@@ -189,9 +189,10 @@ fn drawn_token(row: Row, random: vec2<u32>, lane: u32) -> u32 {
     begin += found.x * piece;
     stop = min(begin + piece, stop);
     if (piece == 1u) {
-      return begin;
+      break;
     }
   }
+  return begin;
 }
 
 fn first_of_rank(at: u32, rank: u32, lane: u32) -> u32 {
