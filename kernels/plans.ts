@@ -8,6 +8,7 @@ import { castPlan } from './cast/cast.webgpu.ts'
 import { copyPlan } from './copy/copy.webgpu.ts'
 import { embeddingBackwardPlan, embeddingPlan } from './embedding/embedding.webgpu.ts'
 import { fillPlan } from './fill/fill.webgpu.ts'
+import { gaePlan } from './gae/gae.webgpu.ts'
 import { gatherRowsBackwardPlan, gatherRowsPlan } from './gather_rows/gather_rows.webgpu.ts'
 import { gradNormPlan } from './grad_norm/grad_norm.webgpu.ts'
 import { klPenaltyPlan } from './kl_penalty/kl_penalty.webgpu.ts'
@@ -36,6 +37,7 @@ export const plans: Readonly<Record<string, WebgpuOp>> = {
   embedding: embeddingPlan,
   embeddingBackward: embeddingBackwardPlan,
   fill: fillPlan,
+  gae: gaePlan,
   gatherRows: gatherRowsPlan,
   gatherRowsBackward: gatherRowsBackwardPlan,
   gradNorm: gradNormPlan,

@@ -69,6 +69,13 @@ function compute(inputs: Inputs, options: Options): Record<string, Values> {
   }
 }
 
+/** Where the sides of a soft preference cancel. */
+const inF32 = (side: 'byChosen' | 'byRejected') => ({
+  reason: 'sigmoids in f32, 4 ULP each: the exponential 1, the quotient up to 2.5, the product',
+  extra: (inputs: Inputs, options: Options) =>
+    gradients(inputs, options, side, magnitude).map((x) => (Number.isFinite(x) ? 2 ** -21 * Math.abs(x) : 0)),
+})
+
 interface Parts {
   margin?: boolean
   preference?: boolean
@@ -162,11 +169,13 @@ export const reference: Reference = {
       ulp: 1,
       reason: 'f64, rounded once; the sides of a soft preference may cancel',
       extra: (inputs, options) => gradients(inputs, options, 'byChosen', magnitude).map((x) => slack(Math.abs(x))),
+      webgpu: inF32('byChosen'),
     },
     gradRejected: {
       ulp: 1,
       reason: 'as gradChosen',
       extra: (inputs, options) => gradients(inputs, options, 'byRejected', magnitude).map((x) => slack(Math.abs(x))),
+      webgpu: inF32('byRejected'),
     },
     stats: {
       ulp: 1,
