@@ -80,7 +80,8 @@ export const openDevice = async (name: DeviceName = 'auto', options: DeviceOptio
     checkOptions(options)
     const reasons: string[] = []
     for (const candidate of candidates) {
-      const why = await candidate.missing(options)
+      // A choice never falls on an adapter that computes in software, unless the call itself asks for one.
+      const why = await candidate.missing({ software: false, ...options })
       if (why === undefined) return candidate.open(only(options, candidate.options))
       reasons.push(`${candidate.name} (${why})`)
     }
@@ -122,7 +123,7 @@ export const inspect = async (): Promise<Inspection> => {
   const { readFileSync } = await import('node:fs')
   const devices: Inspection['devices'] = []
   for (const { name, missing } of candidates) {
-    const why = await missing({})
+    const why = await missing({ software: false })
     devices.push(why === undefined ? { name, available: true } : { name, available: false, why })
   }
   const forced = process.env.PREFGRAD_DEVICE

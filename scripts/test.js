@@ -20,10 +20,18 @@ if (files.length === 0) {
 }
 
 const { inspect, openDevice } = await import(join(root, 'dist/lib/index.js'))
+const { softwareAdapters } = await import(join(root, 'dist/test/software_gpu.js'))
+
+/** webgpu is tested on software adapters, which come with a dev dependency; every other device is just there, or not. */
+const open = async (name) => {
+  if (name !== 'webgpu') return openDevice(name)
+  const [first] = await softwareAdapters()
+  return openDevice('webgpu', { gpu: await first.open(), software: true })
+}
 const missing = []
 for (const name of (process.env.PREFGRAD_REQUIRE ?? '').split(',').filter((word) => word !== '')) {
   try {
-    const device = await openDevice(name)
+    const device = await open(name)
     device.dispose()
   } catch (error) {
     missing.push(`${name} (${error.message})`)
@@ -39,11 +47,17 @@ const ran = spawnSync(process.execPath, ['--test', '--test-reporter=spec', concu
 
 const { devices, cpu } = await inspect()
 const isas = cpu?.isas ?? []
+const adapters = await softwareAdapters().then(
+  (list) => list.map(({ name }) => `webgpu:${name}`),
+  () => [],
+)
 const absent = [
-  ...devices.filter((device) => !device.available).map((device) => `${device.name} (${device.why})`),
+  ...devices
+    .filter(({ name, available }) => !available && !(name === 'webgpu' && adapters.length > 0))
+    .map((device) => `${device.name} (${device.why})`),
   ...['avx512', 'avx2'].filter((isa) => !isas.includes(isa)).map((isa) => `cpu:${isa} (this processor lacks it)`),
 ]
-console.log(`ran on: ${isas.map((isa) => `cpu:${isa}`).join(', ') || 'no device'}`)
+console.log(`ran on: ${[...isas.map((isa) => `cpu:${isa}`), ...adapters].join(', ') || 'no device'}`)
 if (absent.length > 0) console.log(`not run here: ${absent.join('; ')}`)
 for (const device of missing) console.error(`test: PREFGRAD_REQUIRE wants ${device}`)
 process.exit(missing.length > 0 ? 1 : (ran.status ?? 1))

@@ -141,7 +141,7 @@ test('in a page every op gives what its reference gives, and a reward model lear
         ]),
       )
       const job: Job = { op, inputs: pack(sample), options }
-      const results = (await page.evaluate('run(' + JSON.stringify(job) + ')')) as Record<string, Packed>
+      const results = (await page.evaluate(`run(${JSON.stringify(job)})`)) as Record<string, Packed>
       const got: Run = Object.fromEntries(Object.entries(results).map(([key, packed]) => [key, unpack(packed)]))
       const expected = referenceOf(op).compute(sample.inputs, withDefaults(rows[op], sample.options))
       try {

@@ -142,6 +142,15 @@ test('what does not fit is refused, and the device goes on', async () => {
   assert.deepEqual([...(await device.tensor(Float32Array.of(7)).read())], [7])
 })
 
+test('a device without memory says so, and goes on', async () => {
+  using device = await open()
+  // SwiftShader promises a buffer of 1 GiB, and cannot make one.
+  const huge = device.empty([2 ** 28])
+  await assert.rejects(huge.view(0, [1]).read(), { code: 'ERR_OUT_OF_MEMORY', fix: /smaller/ })
+  huge.dispose()
+  assert.deepEqual([...(await device.tensor(Float32Array.of(5)).read())], [5])
+})
+
 test('a lost device says so at the next use, and a new one works', async () => {
   const device = await open()
   const x = device.tensor(Float32Array.of(1, 2))
