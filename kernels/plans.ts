@@ -6,6 +6,7 @@ import { axpyPlan } from './axpy/axpy.webgpu.ts'
 import { bradleyTerryLossPlan } from './bradley_terry_loss/bradley_terry_loss.webgpu.ts'
 import { castPlan } from './cast/cast.webgpu.ts'
 import { copyPlan } from './copy/copy.webgpu.ts'
+import { dpoLossPlan } from './dpo_loss/dpo_loss.webgpu.ts'
 import { embeddingBackwardPlan, embeddingPlan } from './embedding/embedding.webgpu.ts'
 import { fillPlan } from './fill/fill.webgpu.ts'
 import { gaePlan } from './gae/gae.webgpu.ts'
@@ -34,6 +35,7 @@ export const plans: Readonly<Record<string, WebgpuOp>> = {
   bradleyTerryLoss: bradleyTerryLossPlan,
   cast: castPlan,
   copy: copyPlan,
+  dpoLoss: dpoLossPlan,
   embedding: embeddingPlan,
   embeddingBackward: embeddingBackwardPlan,
   fill: fillPlan,

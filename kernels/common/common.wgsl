@@ -97,7 +97,7 @@ fn pair_multiply(a: Pair, b: Pair) -> Pair {
 // One correction of the f32 quotient.
 fn pair_divide(a: Pair, b: Pair) -> Pair {
   let q = a.high / b.high;
-  if (!is_finite(q)) {
+  if (!is_finite(q) || !is_finite(b.high)) {
     return Pair(q, 0.0);
   }
   let rest = pair_subtract(a, pair_multiply(Pair(q, 0.0), b));

@@ -5,8 +5,9 @@ import { blocks } from '../../lib/spec/schema.ts'
 const PAIRS = 1024
 const SUM_WORDS = 12
 
-export const pairLoss = (): WebgpuOp => ({
-  include: ['common/merge.wgsl', 'common/pair_loss.wgsl'],
+/** @param include texts before the op's own */
+export const pairLoss = (include: readonly string[] = []): WebgpuOp => ({
+  include: [...include, 'common/merge.wgsl', 'common/pair_loss.wgsl'],
   workspace: ({ dims }) => SUM_WORDS * blocks(dims.B, PAIRS),
   passes: [
     { entry: 'terms', groups: ({ dims }) => Math.max(1, blocks(dims.B, PAIRS)) },

@@ -76,6 +76,10 @@ function compute(inputs: Inputs, options: Options): Record<string, Values> {
   }
 }
 
+/** What terms of these sizes lose in f32: their sigmoids and logarithms have 4 ULP each. */
+const inF32 = (size: number): number => (Number.isFinite(size) ? 2 ** -21 * Math.abs(size) : 0)
+const F32_REASON = 'sigmoids and logarithms in f32, 4 ULP each: the exponential 1, a quotient up to 2.5, the product'
+
 interface Parts {
   reference: boolean
   lengths: boolean
@@ -220,21 +224,34 @@ export const reference: Reference = {
       ulp: 1,
       reason: 'terms and sum in f64, rounded once',
       extra: (inputs, options) => [slack(quotient(lossSum(inputs, options, magnitude), divisorOf(inputs, options)))],
+      webgpu: {
+        reason: F32_REASON,
+        extra: (inputs, options) => [inF32(quotient(lossSum(inputs, options, magnitude), divisorOf(inputs, options)))],
+      },
     },
     losses: {
       ulp: 1,
       reason: 'f64, rounded once; the terms of robust and exo-pair cancel',
       extra: (inputs, options) => losses(inputs, options, magnitude).map(slack),
+      webgpu: { reason: F32_REASON, extra: (inputs, options) => losses(inputs, options, magnitude).map(inF32) },
     },
     gradPolicyChosen: {
       ulp: 1,
       reason: 'f64, rounded once; terms may cancel',
       extra: (inputs, options) => gradients(inputs, options, 'byChosen', magnitude).map((x) => slack(Math.abs(x))),
+      webgpu: {
+        reason: F32_REASON,
+        extra: (inputs, options) => gradients(inputs, options, 'byChosen', magnitude).map(inF32),
+      },
     },
     gradPolicyRejected: {
       ulp: 1,
       reason: 'as gradPolicyChosen',
       extra: (inputs, options) => gradients(inputs, options, 'byRejected', magnitude).map((x) => slack(Math.abs(x))),
+      webgpu: {
+        reason: F32_REASON,
+        extra: (inputs, options) => gradients(inputs, options, 'byRejected', magnitude).map(inF32),
+      },
     },
     chosenReward: { ulp: 1, reason: 'one difference and one product in f64, rounded once' },
     rejectedReward: { ulp: 1, reason: 'one difference and one product in f64, rounded once' },
@@ -244,6 +261,14 @@ export const reference: Reference = {
       extra: (inputs, options, { chosenReward, rejectedReward }) => {
         const [chosen, rejected] = [magnitude(chosenReward.data), magnitude(rejectedReward.data)]
         return [lossSum(inputs, options, magnitude), 0, 0, 0, chosen + rejected, chosen, rejected].map(slack)
+      },
+      webgpu: {
+        reason: `${F32_REASON}; rewards in pairs of f32`,
+        extra: (inputs, options, { chosenReward, rejectedReward }) => {
+          const [chosen, rejected] = [magnitude(chosenReward.data), magnitude(rejectedReward.data)]
+          const rewardSlack = [chosen + rejected, chosen, rejected].map(slack)
+          return [inF32(lossSum(inputs, options, magnitude)), 0, 0, 0, ...rewardSlack]
+        },
       },
     },
   },

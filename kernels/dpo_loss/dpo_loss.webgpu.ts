@@ -1,0 +1,3 @@
+import { pairLoss } from '../common/pair_loss.webgpu.ts'
+
+export const dpoLossPlan = pairLoss(['dpo_loss/dpo_kinds.wgsl'])
