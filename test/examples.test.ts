@@ -20,7 +20,7 @@ test('examples/browser trains a reward model in the page, and names a bad line',
   assert.match(await page.innerText('#device'), /^Running on webgpu:/)
   assert.match(await page.innerText('#count'), /^24 pairs to train on, 6 held out$/)
 
-  await page.fill('#steps', '60')
+  await page.fill('#steps', '80')
   await page.click('#train')
   await page.waitForFunction("/^done/.test(document.getElementById('progress').textContent)", undefined, {
     timeout: 120_000,

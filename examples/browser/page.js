@@ -8,6 +8,8 @@ const say = (id, text, wrong = false) => {
   get(id).classList.toggle('wrong', wrong)
 }
 const percent = (share) => `${(100 * share).toFixed(0)} %`
+/** Times that a word must stand in the pairs before its score is worth showing. */
+const OFTEN = 3
 /** Every fifth pair is held out. */
 const isHeldOut = (_, i) => i % 5 === 4
 
@@ -52,9 +54,11 @@ const showScore = async () => {
   say('score', `${score >= 0 ? '+' : ''}${score.toFixed(2)}`)
 }
 
-const showWords = async (vocabulary) => {
+const showWords = async (counts) => {
+  const vocabulary = [...counts.keys()]
   const scores = await model.score(vocabulary)
-  const order = [...scores.keys()].sort((a, b) => scores[b] - scores[a])
+  const order = vocabulary.map((_, w) => w).filter((w) => counts.get(vocabulary[w]) >= OFTEN)
+  order.sort((a, b) => scores[b] - scores[a])
   const item = (w) => Object.assign(document.createElement('li'), { textContent: vocabulary[w] })
   get('best').replaceChildren(...order.slice(0, 8).map(item))
   get('worst').replaceChildren(...order.slice(-8).reverse().map(item))
@@ -69,13 +73,15 @@ const train = async () => {
   const steps = Number(get('steps').value)
   const lr = Number(get('rate').value)
   const texts = [...pairs.map(({ chosen }) => chosen), ...pairs.map(({ rejected }) => rejected)]
-  const vocabulary = [...new Set(texts.flatMap(wordsOf))]
-  model = new RewardModel(device, ['', ...vocabulary])
+  const counts = new Map()
+  for (const word of texts.flatMap(wordsOf)) counts.set(word, (counts.get(word) ?? 0) + 1)
+  model = new RewardModel(device, ['', ...counts.keys()])
   const batch = model.batch(texts)
   const preference = device.tensor(Float32Array.from(pairs, (pair) => pair.preference))
   const losses = []
   const accuracies = []
   try {
+    if (heldOut.length > 0) accuracies.push([0, await accuracyOn(heldOut)])
     for (let step = 0; step < steps; step++) {
       losses.push([step, await model.step(batch, preference, lr)])
       if (step % 5 !== 4 && step !== steps - 1) continue
@@ -89,7 +95,7 @@ const train = async () => {
       'progress',
       `done: loss ${losses.at(-1)[1].toFixed(3)}${last === undefined ? '' : `, ${percent(last)} of the held-out pairs right`}`,
     )
-    await showWords(vocabulary)
+    await showWords(counts)
     await showScore()
   } catch (error) {
     say('progress', error.message, true)
