@@ -56,6 +56,8 @@ export function trainingSamples(): Sample[] {
     padded(random, 'sequences of no length', 3, 0, single),
     withOptions(padded(random, 'another base', 1, 5, { heads: 1, keyValueHeads: 1, size: 8 }), { base: 500000 }),
     { ...extreme, skipGradients: 'a softmax this steep turns within the step of a central difference' },
+    { ...padded(random, 'one key head for forty', 1, 3, { ...single, heads: 40 }), skipGradients: tooMany },
+    { ...padded(random, 'heads of 260', 2, 3, { heads: 2, keyValueHeads: 1, size: 260 }), skipGradients: tooMany },
   ]
 }
 
