@@ -1,7 +1,8 @@
 // See rotary_attention_backward.h, tiles.wgsl. After the preparations of the forward call, `rows` leaves log-sum-exp and
-// D = gradY . y of each row in the scratch, `queries` adds up gradQuery over blocks of 64 keys, and `keys` gradKey and gradValue
-// over blocks of 64 rows, counted from the first that sees a key of the tile; both compute the weights again. No T x T tensor.
-// What a tile owns is read and written once, from memory; the others once per tile that meets them, mostly from cache.
+// D = gradY . y of each row in the scratch, `queries` adds up gradQuery over blocks of 64 keys, and `keys` gradKey and
+// gradValue over blocks of 64 rows, counted from the first that sees a key of the tile; both compute the weights again. No
+// T x T tensor. What a tile owns is read and written once, from memory; the others once per tile that meets them, mostly from
+// cache.
 const OFFSETS_INPUT = 6u;
 
 var<workgroup> own_shift: array<f32, OWN>;
