@@ -1,10 +1,12 @@
 /** Every example, run as its readers would. */
 import assert from 'node:assert/strict'
-import { mkdirSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { openBrowser, serveFolder } from './browser.ts'
 import { root } from './root.ts'
+import { prepareSoftwareGpu } from './software_gpu.ts'
 
 /** PREFGRAD_SCREENSHOTS=folder keeps pictures of the pages. */
 const pictures = process.env.PREFGRAD_SCREENSHOTS
@@ -46,3 +48,22 @@ test('examples/browser trains a reward model in the page, and names a bad line',
   assert.match(await page.innerText('#count'), /^line 2 needs "chosen" and "rejected"/)
   assert.deepEqual(complaints, [])
 })
+
+/** Examples with libraries of their own: `npm ci` in their folder, which CI does and requires. */
+const required = (process.env.PREFGRAD_REQUIRE ?? '').split(',').includes('examples')
+
+for (const folder of ['tfjs', 'jax-js']) {
+  for (const device of ['cpu', 'webgpu']) {
+    test(`examples/${folder} trains on ${device}`, (t) => {
+      const cwd = join(root, 'examples', folder)
+      if (!existsSync(join(cwd, 'node_modules')) && !required) return t.skip(`npm ci in examples/${folder} first`)
+      const env = { ...process.env, ...prepareSoftwareGpu() }
+      const ran = spawnSync(process.execPath, [`${device}.js`], { cwd, env, encoding: 'utf8' })
+      assert.equal(ran.status, 0, ran.stderr)
+      const losses = [...ran.stdout.matchAll(/^step \d+ {2}loss (\S+)$/gm)].map(([, loss]) => Number(loss))
+      assert.ok(losses.length >= 4 && losses[losses.length - 1] < 0.4 * losses[0], `losses ${losses}`)
+      const [, share] = /^(\d+) % of the pairs right/m.exec(ran.stdout)!
+      assert.ok(Number(share) >= 95, `${share} %`)
+    })
+  }
+}
