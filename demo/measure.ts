@@ -3,6 +3,7 @@
 import { packSequences } from '../lib/data/index.ts'
 import { tokenLogprobs } from '../lib/index.ts'
 import type { TransformerPolicy } from '../lib/model/index.ts'
+import { scoped } from '../lib/scope.ts'
 import { evaluateNll, responseLogprobs } from '../lib/train/index.ts'
 import type { EvaluationRow } from '../lib/train/report_data.ts'
 import { microBatches, responseRows } from '../lib/train/rows.ts'
@@ -11,62 +12,78 @@ import type { Prompt } from './prompts.ts'
 import { FIRST_YEAR } from './settings.ts'
 import { type Judge, joined, PRETRAIN_WINDOW, type Sample, type World } from './world.ts'
 
-export const compare = (
+export const compare = async (
   judge: Judge,
   prompts: readonly Prompt[],
   samples: readonly (readonly Sample[])[],
   baseline: readonly (readonly Sample[])[],
   seed: number,
-): WinRate =>
-  winRate(
+): Promise<WinRate> => {
+  const texts = prompts.flatMap(({ text: prompt }, p) =>
+    [...samples[p], ...baseline[p]].map(({ text: completion }) => ({ prompt, completion })),
+  )
+  await judge.prepare?.(texts)
+  return winRate(
     crossPairs(samples, baseline, (a, b, p) => judge.compare(a.text, b.text, prompts[p].text)),
     { seed },
   )
+}
 
 /** KL from the starting policy on the policy's own samples, nats a sequence: mean of the summed log-ratios. */
-export const klFromStart = (
+export const klFromStart = async (
   world: World,
   policy: TransformerPolicy,
   prompts: readonly Prompt[],
   samples: readonly (readonly Sample[])[],
-): number => {
+): Promise<number> => {
   const texts = prompts.flatMap((prompt, p) => samples[p].map((sample) => joined(prompt, sample)))
-  const total = (model: TransformerPolicy): number[] =>
-    responseLogprobs(model, texts).map((row) => row.reduce((a, b) => a + b, 0))
-  const own = total(policy)
-  const start = total(world.start)
+  const total = async (model: TransformerPolicy): Promise<number[]> =>
+    (await responseLogprobs(model, texts)).map((row) => row.reduce((a, b) => a + b, 0))
+  const own = await total(policy)
+  const start = await total(world.start)
   return mean(own.map((x, i) => x - start[i]))
 }
 
 /** Mean entropy of the next token on the policy's own samples, in nats. */
-const entropyOf = (
+const entropyOf = async (
   policy: TransformerPolicy,
   prompts: readonly Prompt[],
   samples: readonly (readonly Sample[])[],
-): number => {
+): Promise<number> => {
   const texts = prompts.flatMap((prompt, p) => samples[p].map((sample) => joined(prompt, sample)))
   let [total, count] = [0, 0]
   for (const part of microBatches(texts, ({ tokens }) => tokens.length, 16384)) {
-    const rows = responseRows(policy.device, packSequences(part))
-    const { logits } = policy.forward(rows.batch)
-    for (const h of tokenLogprobs({ logits, tokens: rows.targets }, { entropy: true }).entropy!.data) total += h
-    count += rows.count
+    await scoped(policy.device, async (scope) => {
+      const { batch, targets } = responseRows(scope, packSequences(part))
+      const { logits } = policy.forward(batch)
+      const { entropy } = scope.own(tokenLogprobs({ logits, tokens: targets }, { entropy: true }))
+      const [values] = await scope.device.read([entropy!])
+      for (const h of values) total += h
+      count += values.length
+    })
   }
   return total / Math.max(1, count)
 }
 
 /** Nats per byte of real held-out text after FIRST_YEAR: what the policy forgot of its language. */
-export const natsPerByte = (world: World, policy: TransformerPolicy, split: 'validation' | 'heldOut'): number => {
-  const { nll, tokens } = evaluateNll(policy, world.text(split, FIRST_YEAR, PRETRAIN_WINDOW))
+export const natsPerByte = async (
+  world: World,
+  policy: TransformerPolicy,
+  split: 'validation' | 'heldOut',
+): Promise<number> => {
+  const { nll, tokens } = await evaluateNll(policy, world.text(split, FIRST_YEAR, PRETRAIN_WINDOW))
   return (nll * tokens) / world.bytes(split, FIRST_YEAR)
 }
 
 /** exp of the nats per token on the same text. */
-export const perplexity = (world: World, policy: TransformerPolicy, split: 'validation' | 'heldOut'): number =>
-  Math.exp(evaluateNll(policy, world.text(split, FIRST_YEAR, PRETRAIN_WINDOW)).nll)
+export const perplexity = async (
+  world: World,
+  policy: TransformerPolicy,
+  split: 'validation' | 'heldOut',
+): Promise<number> => Math.exp((await evaluateNll(policy, world.text(split, FIRST_YEAR, PRETRAIN_WINDOW))).nll)
 
 /** One row of the evaluation table; win rates against `baseline`. */
-export const evaluationRow = (
+export const evaluationRow = async (
   world: World,
   name: string,
   slice: string,
@@ -75,7 +92,7 @@ export const evaluationRow = (
   samples: readonly (readonly Sample[])[],
   baseline: readonly (readonly Sample[])[] | undefined,
   seed: number,
-): EvaluationRow => {
+): Promise<EvaluationRow> => {
   const tokens = samples.flat().map((sample) => sample.tokens)
   return {
     policy: name,
@@ -83,12 +100,12 @@ export const evaluationRow = (
     ...(baseline === undefined
       ? {}
       : {
-          proxy: compare(world.proxy, prompts, samples, baseline, seed),
-          ...(world.gold === undefined ? {} : { gold: compare(world.gold, prompts, samples, baseline, seed) }),
+          proxy: await compare(world.proxy, prompts, samples, baseline, seed),
+          ...(world.gold === undefined ? {} : { gold: await compare(world.gold, prompts, samples, baseline, seed) }),
         }),
-    kl: policy === world.start ? 0 : klFromStart(world, policy, prompts, samples),
-    entropy: entropyOf(policy, prompts, samples),
-    natsPerByte: natsPerByte(world, policy, 'heldOut'),
+    kl: policy === world.start ? 0 : await klFromStart(world, policy, prompts, samples),
+    entropy: await entropyOf(policy, prompts, samples),
+    natsPerByte: await natsPerByte(world, policy, 'heldOut'),
     distinct3: distinctNgrams(tokens, 3),
     repetition: mean(tokens.map((sequence) => repetitionRate([sequence]))),
     length: mean(tokens.map((sequence) => sequence.length)),

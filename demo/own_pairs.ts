@@ -1,5 +1,12 @@
 /** `--preferences FILE`: the user's own pairs in place of the word ratings. */
-import { describeCounts, type EncodedPair, encodePairs, readPreferences, splitByPrompt } from '../lib/data/index.ts'
+import {
+  describeCounts,
+  type EncodedExample,
+  type EncodedPair,
+  encodePairs,
+  readPreferences,
+  splitByPrompt,
+} from '../lib/data/index.ts'
 import type { RewardModel } from '../lib/model/index.ts'
 import { score } from '../lib/train/index.ts'
 import type { Judge, World } from './world.ts'
@@ -27,19 +34,24 @@ export const readOwnPairs = async (world: World, path: string): Promise<OwnPairs
 /** The reward model as a judge: all that can be said of texts that nobody rated. */
 export const rewardJudge = (world: World, model: RewardModel): Judge => {
   const known = new Map<string, number>()
+  const keyOf = (prompt: string, completion: string): string => `${prompt}\0${completion}`
+  const exampleOf = ({ prompt, completion }: { prompt: string; completion: string }): EncodedExample => {
+    const head = world.tokenizer.encode(prompt)
+    const tail = world.tokenizer.encode(completion)
+    const tokens = Int32Array.from([...head, ...tail, world.tokenizer.endOfText])
+    return { tokens, promptLength: Math.max(1, head.length) }
+  }
   const scoreOf = (completion: string, prompt = ''): number => {
-    const key = `${prompt}\0${completion}`
-    let value = known.get(key)
-    if (value === undefined) {
-      const head = world.tokenizer.encode(prompt)
-      const tail = world.tokenizer.encode(completion)
-      const tokens = Int32Array.from([...head, ...tail, world.tokenizer.endOfText])
-      value = score(model, [{ tokens, promptLength: Math.max(1, head.length) }])[0]
-      known.set(key, value)
-    }
+    const value = known.get(keyOf(prompt, completion))
+    if (value === undefined) throw new RangeError(`not prepared: ${completion}`)
     return value
   }
   return {
+    prepare: async (texts) => {
+      const fresh = texts.filter(({ prompt, completion }) => !known.has(keyOf(prompt, completion)))
+      const scores = await score(model, fresh.map(exampleOf))
+      fresh.forEach(({ prompt, completion }, i) => void known.set(keyOf(prompt, completion), scores[i]))
+    },
     score: scoreOf,
     compare: (a, b, prompt) => (1 + Math.sign(scoreOf(a, prompt) - scoreOf(b, prompt))) / 2,
   }

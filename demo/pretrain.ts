@@ -60,9 +60,9 @@ console.log(
 )
 
 /** Nats per byte of whole addresses. */
-const natsPerByte = (split: Split): { bytes: number; perByte: number; perplexity: number } => {
+const natsPerByte = async (split: Split): Promise<{ bytes: number; perByte: number; perplexity: number }> => {
   const list = of(split)
-  const { nll, tokens: count } = evaluateNll(policy, windows(list.map(encode), window))
+  const { nll, tokens: count } = await evaluateNll(policy, windows(list.map(encode), window))
   const bytes = list.reduce((n, { text }) => n + Buffer.byteLength(text), 0)
   return { bytes, perByte: (nll * count) / bytes, perplexity: Math.exp(nll) }
 }
@@ -93,8 +93,8 @@ for await (const record of sft(policy, examples, {
     )
   }
 }
-const validation = natsPerByte('validation')
-const heldOut = natsPerByte('heldOut')
+const validation = await natsPerByte('validation')
+const heldOut = await natsPerByte('heldOut')
 await writeModelFiles(out, policy.model.config, policy.parameters(), 'causal-lm', undefined, 'BF16')
 const card = {
   what: 'A small language model of State of the Union addresses, the starting policy of the demo.',

@@ -5,16 +5,17 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { openDevice, PrefgradError } from '../lib/index.ts'
+import { PrefgradError } from '../lib/index.ts'
 import { evaluateReward } from '../lib/train/index.ts'
 import { renderReport } from '../lib/train/report.ts'
 import { calibration, wilsonInterval } from '../lib/train/statistics.ts'
 import { Console } from './console.ts'
+import { openDemoDevice, sizeFor } from './device.ts'
 import { decidedPairs, labelPairs, turned } from './label.ts'
 import { evaluationRow, perplexity } from './measure.ts'
 import { readOwnPairs, rewardJudge } from './own_pairs.ts'
 import { reportData } from './report.ts'
-import { DPO, EVALUATION, FIRST_YEAR, POLICY_FOLDER, PREFERENCES } from './settings.ts'
+import { FIRST_YEAR, POLICY_FOLDER, SMALL } from './settings.ts'
 import { makeValidation, trainDpo, trainPpo, trainReward } from './train.ts'
 import { World } from './world.ts'
 
@@ -39,7 +40,7 @@ const main = async (): Promise<void> => {
         '  --goodhart     the uncleaned lexicon and no KL leash: watch the proxy win and the language collapse',
         '  --preferences FILE  your own pairs (JSONL) in place of the word ratings',
         '  --seed N       another run (default 7); the same seed and ISA give the same numbers',
-        '  --device NAME  cpu (default)',
+        '  --device NAME  cpu (default), webgpu or auto; PREFGRAD_SOFTWARE_GPU=1 takes a GPU in software, with less work',
         '  --out DIR      where report.html and run.json go (default runs/demo)',
         '  --policy DIR   another starting policy (made by npm run pretrain)',
       ].join('\n'),
@@ -52,11 +53,13 @@ const main = async (): Promise<void> => {
   }
   const goodhart = values.goodhart === true
   const out = new Console()
-  const device = await openDevice(values.device as 'cpu')
-  const world = new World(device, values.policy, { raw: goodhart })
-  console.log(
-    `prefgrad demo on ${device.name}, ${device.backend.threads} threads, seed ${seed}${goodhart ? ', Goodhart' : ''}`,
-  )
+  const device = await openDemoDevice(values.device)
+  const size = sizeFor(device)
+  const { PREFERENCES, DPO, EVALUATION } = size
+  const world = new World(device, values.policy, { raw: goodhart, size })
+  const threads = device.kind === 'cpu' ? `, ${device.backend.threads} threads` : ''
+  const less = size === SMALL ? ', a smaller run because this GPU is computed in software' : ''
+  console.log(`prefgrad demo on ${device.name}${threads}, seed ${seed}${goodhart ? ', Goodhart' : ''}${less}`)
 
   const train = world.prompts({ split: 'train', count: PREFERENCES.prompts, seed, from: FIRST_YEAR })
   const validation = await makeValidation(world, seed + 10)
@@ -80,7 +83,7 @@ const main = async (): Promise<void> => {
   })()
   const rewardModel = await out.stage('reward model', async (progress) => {
     const { model, curve } = await trainReward(world, pairs, seed, progress)
-    const evaluation = evaluateReward(model, heldOutPairs)
+    const evaluation = await evaluateReward(model, heldOutPairs)
     const curveOf = calibration(evaluation.probability, evaluation.preference)
     const accuracy = wilsonInterval(evaluation.accuracy * evaluation.decided, evaluation.decided)
     return [
@@ -140,16 +143,24 @@ const main = async (): Promise<void> => {
         const own = await world.sample(policy, prompts, EVALUATION.perPrompt, seed + 40 + i)
         if (prompts === modern) samples.set(name, own)
         rows.push(
-          evaluationRow(world, name === 'start' ? 'start (A/A)' : name, slice, policy, prompts, own, baseline, seed),
+          await evaluationRow(
+            world,
+            name === 'start' ? 'start (A/A)' : name,
+            slice,
+            policy,
+            prompts,
+            own,
+            baseline,
+            seed,
+          ),
         )
         progress(rows.length, total)
       }
       if (prompts === modern) samples.set('baseline', baseline)
     }
-    const before = perplexity(world, world.start, 'heldOut')
-    const perplexities = Object.fromEntries(
-      policies.map(({ name, policy }) => [name, perplexity(world, policy, 'heldOut')]),
-    )
+    const before = await perplexity(world, world.start, 'heldOut')
+    const perplexities: Record<string, number> = {}
+    for (const { name, policy } of policies) perplexities[name] = await perplexity(world, policy, 'heldOut')
     return [{ rows, modern, samples, before, perplexities }, `${rows.length} rows`]
   })
 

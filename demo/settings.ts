@@ -1,4 +1,7 @@
-/** Every number of the demo. Counts are fixed, never boxed by time: the same seed and ISA give the same numbers. */
+/**
+ * Every number of the demo. Counts are fixed, never boxed by time: the same seed gives the same numbers on the same ISA, or on the
+ * same GPU.
+ */
 
 /** The policy's folder: weights, tokenizer, and the card that says where they come from. */
 export const POLICY_FOLDER = 'demo/policy'
@@ -20,28 +23,58 @@ export const PRETRAIN = {
   seed: 1,
 } as const
 
-/** Samples that are labelled: all pairs of `perPrompt` completions. */
-export const PREFERENCES = { prompts: 768, perPrompt: 4, heldOutPrompts: 128 } as const
+/** How much a run does. */
+export interface Size {
+  /** Samples that are labelled: all pairs of `perPrompt` completions. */
+  PREFERENCES: { prompts: number; perPrompt: number; heldOutPrompts: number }
+  REWARD: { epochs: number; batchPrompts: number; lr: number; weightDecay: number; centerCoefficient: number }
+  PPO: {
+    iterations: number
+    rollouts: number
+    epochs: number
+    minibatches: number
+    lr: number
+    klCoefficient: number
+    klTarget: number
+    klFloor: number
+    klHorizon: number
+    ptxCoefficient: number
+    valueCoefficient: number
+  }
+  DPO: { pairs: number; epochs: number; batchPairs: number; lr: number; beta: number; sftCoefficient: number }
+  /** `looks` at the validation prompts during PPO; DPO is looked at as often. */
+  VALIDATION: { prompts: number; perPrompt: number; looks: number }
+  EVALUATION: { prompts: number; oldPrompts: number; perPrompt: number; lastOldYear: number; target: number }
+}
 
-export const REWARD = { epochs: 2, batchPrompts: 16, lr: 1e-3, weightDecay: 0.05, centerCoefficient: 0.01 } as const
+/** About three minutes on two cores. */
+export const FULL: Size = {
+  PREFERENCES: { prompts: 768, perPrompt: 4, heldOutPrompts: 128 },
+  REWARD: { epochs: 2, batchPrompts: 16, lr: 1e-3, weightDecay: 0.05, centerCoefficient: 0.01 },
+  PPO: {
+    iterations: 20,
+    rollouts: 192,
+    epochs: 2,
+    minibatches: 4,
+    lr: 3e-4,
+    klCoefficient: 0.1,
+    klTarget: 6,
+    klFloor: 0.02,
+    klHorizon: 2000,
+    ptxCoefficient: 0.25,
+    valueCoefficient: 0.1,
+  },
+  DPO: { pairs: 1536, epochs: 2, batchPairs: 64, lr: 3e-4, beta: 0.1, sftCoefficient: 0.2 },
+  VALIDATION: { prompts: 96, perPrompt: 2, looks: 4 },
+  EVALUATION: { prompts: 256, oldPrompts: 64, perPrompt: 4, lastOldYear: 1899, target: 0.6 },
+}
 
-export const PPO = {
-  iterations: 20,
-  rollouts: 192,
-  epochs: 2,
-  minibatches: 4,
-  lr: 3e-4,
-  klCoefficient: 0.1,
-  klTarget: 6,
-  klFloor: 0.02,
-  klHorizon: 2000,
-  ptxCoefficient: 0.25,
-  valueCoefficient: 0.1,
-} as const
-
-export const DPO = { pairs: 1536, epochs: 2, batchPairs: 64, lr: 3e-4, beta: 0.1, sftCoefficient: 0.2 } as const
-
-/** Rounds of PPO between two looks at the validation prompts; DPO is looked at as often. */
-export const VALIDATION = { prompts: 96, perPrompt: 2, looks: 4 } as const
-
-export const EVALUATION = { prompts: 256, oldPrompts: 64, perPrompt: 4, lastOldYear: 1899, target: 0.6 } as const
+/** For a GPU that is computed in software, which shows that everything runs there, and nothing about speed. */
+export const SMALL: Size = {
+  PREFERENCES: { prompts: 96, perPrompt: 4, heldOutPrompts: 16 },
+  REWARD: { ...FULL.REWARD, epochs: 1 },
+  PPO: { ...FULL.PPO, iterations: 4, rollouts: 32, minibatches: 2 },
+  DPO: { ...FULL.DPO, pairs: 96, epochs: 1, batchPairs: 16 },
+  VALIDATION: { prompts: 16, perPrompt: 2, looks: 1 },
+  EVALUATION: { ...FULL.EVALUATION, prompts: 32, oldPrompts: 8, perPrompt: 2 },
+}

@@ -6,7 +6,7 @@ import type { CheckpointReport } from '../lib/train/report_data.ts'
 import { mean } from '../lib/train/statistics.ts'
 import { compare, klFromStart, perplexity } from './measure.ts'
 import type { Prompt } from './prompts.ts'
-import { COMPLETION_TOKENS, DPO, FIRST_YEAR, PPO, REWARD, VALIDATION } from './settings.ts'
+import { COMPLETION_TOKENS, FIRST_YEAR } from './settings.ts'
 import { encodedPrompt, joined, PRETRAIN_WINDOW, type Sample, type World } from './world.ts'
 
 export interface Curve {
@@ -24,7 +24,7 @@ export const trainReward = async (
 ): Promise<{ model: RewardModel; curve: Curve }> => {
   const model = RewardModel.fromPolicy(world.start)
   const curve: Curve = { name: 'loss', points: [] }
-  const { epochs, batchPrompts: batchSize, ...rest } = REWARD
+  const { epochs, batchPrompts: batchSize, ...rest } = world.size.REWARD
   const total =
     Math.ceil(
       new Set(pairs.map(({ chosen }) => chosen.tokens.subarray(0, chosen.promptLength).join())).size / batchSize,
@@ -44,9 +44,10 @@ export interface Validation {
 }
 
 export const makeValidation = async (world: World, seed: number): Promise<Validation> => {
-  const prompts = world.prompts({ split: 'validation', count: VALIDATION.prompts, seed, from: FIRST_YEAR })
-  const start = await world.sample(world.start, prompts, VALIDATION.perPrompt, seed + 1)
-  return { prompts, start, startPerplexity: perplexity(world, world.start, 'validation') }
+  const { prompts: count, perPrompt } = world.size.VALIDATION
+  const prompts = world.prompts({ split: 'validation', count, seed, from: FIRST_YEAR })
+  const start = await world.sample(world.start, prompts, perPrompt, seed + 1)
+  return { prompts, start, startPerplexity: await perplexity(world, world.start, 'validation') }
 }
 
 /** Keeps the checkpoint with the best proxy win rate among those whose perplexity stays near the start's. */
@@ -70,19 +71,20 @@ class Lookout {
   async look(policy: TransformerPolicy, step: number): Promise<void> {
     const { prompts, start, startPerplexity } = this.#validation
     const world = this.#world
-    const samples = await world.sample(policy, prompts, VALIDATION.perPrompt, this.#seed)
-    const rate = (judge: World['proxy']) => compare(judge, prompts, samples, start, this.#seed).tiesHalf.value
+    const samples = await world.sample(policy, prompts, world.size.VALIDATION.perPrompt, this.#seed)
+    const rate = async (judge: World['proxy']): Promise<number> =>
+      (await compare(judge, prompts, samples, start, this.#seed)).tiesHalf.value
     const texts = prompts.flatMap((prompt, p) => samples[p].map((sample) => joined(prompt, sample)))
-    const proxy = rate(world.proxy)
+    const proxy = await rate(world.proxy)
     this.checkpoints.push({
       step,
-      kl: klFromStart(world, policy, prompts, samples),
-      reward: mean(score(this.#rewardModel, texts)),
+      kl: await klFromStart(world, policy, prompts, samples),
+      reward: mean(await score(this.#rewardModel, texts)),
       proxy,
-      ...(world.gold === undefined ? {} : { gold: rate(world.gold) }),
+      ...(world.gold === undefined ? {} : { gold: await rate(world.gold) }),
     })
     // A policy that lost its language does not count, whatever it wins.
-    const fluent = perplexity(world, policy, 'validation') <= 1.15 * startPerplexity
+    const fluent = (await perplexity(world, policy, 'validation')) <= 1.15 * startPerplexity
     if (this.best === undefined || (fluent && proxy > this.#bestRate)) {
       this.best?.dispose()
       this.best = policy.clone({ valueHead: false })
@@ -121,6 +123,7 @@ export const trainPpo = async (
       }),
     )
   // Goodhart's law needs freedom: no penalty, no reminder of real text, no stop.
+  const { PPO, VALIDATION } = world.size
   const { klTarget, ptxCoefficient, klCoefficient, klFloor, ...rest } = PPO
   const leash = goodhart ? { klCoefficient: 0 } : { klTarget, ptxCoefficient, klCoefficient, klFloor }
   const every = Math.max(1, Math.floor(PPO.iterations / VALIDATION.looks))
@@ -160,6 +163,7 @@ export const trainDpo = async (
   const policy = world.start.clone({ valueHead: false })
   const lookout = new Lookout(world, validation, rewardModel, seed + 3)
   await lookout.look(policy, 0)
+  const { DPO, VALIDATION } = world.size
   const { epochs, batchPairs: batchSize, lr, beta, sftCoefficient } = DPO
   const total = Math.ceil(pairs.length / batchSize) * epochs
   const every = Math.max(1, Math.floor(total / VALIDATION.looks))

@@ -9,7 +9,7 @@ import { Tokenizer, TransformerPolicy } from '../lib/model/index.ts'
 import { cleanLexicon, loadLexicon, splitLexicon } from './lexicon.ts'
 import { wordPreference } from './preference.ts'
 import { extractPrompts, type Prompt, type PromptRequest } from './prompts.ts'
-import { COMPLETION_TOKENS, PRETRAIN, PROMPT_TOKENS } from './settings.ts'
+import { COMPLETION_TOKENS, PRETRAIN, PROMPT_TOKENS, type Size } from './settings.ts'
 import { type Address, loadAddresses, type Split } from './text.ts'
 import { windows } from './windows.ts'
 
@@ -22,6 +22,8 @@ export interface Sample {
 
 /** Says which of two continuations of a prompt is better. */
 export interface Judge {
+  /** Looks at texts before they are scored or compared; absent where that takes no time. */
+  prepare?(texts: readonly { prompt: string; completion: string }[]): Promise<void>
   /** Higher is better. */
   score(completion: string, prompt?: string): number
   /** Preference for `a` in [0, 1]. */
@@ -30,6 +32,7 @@ export interface Judge {
 
 export class World {
   readonly device: Device
+  readonly size: Size
   readonly tokenizer: Tokenizer
   readonly start: TransformerPolicy
   readonly addresses: readonly Address[]
@@ -40,7 +43,7 @@ export class World {
   readonly wordRatings: Readonly<Record<string, number>>
   readonly #folder: string
 
-  constructor(device: Device, folder: string, options: { raw: boolean }) {
+  constructor(device: Device, folder: string, options: { raw: boolean; size: Size }) {
     if (!existsSync(join(folder, 'model.safetensors'))) {
       throw new PrefgradError('ERR_FILE', `there is no policy in ${folder}.`, {
         arg: folder,
@@ -48,6 +51,7 @@ export class World {
       })
     }
     this.device = device
+    this.size = options.size
     this.#folder = folder
     this.tokenizer = Tokenizer.load(join(folder, 'tokenizer.json'))
     this.start = TransformerPolicy.load(device, folder)

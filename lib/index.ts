@@ -15,6 +15,6 @@ export { type DeviceName, type DeviceOptions, type Inspection, inspect, openDevi
 export * from './ops.ts'
 export { type Preset, type PresetName, preset } from './presets.ts'
 export { type OpName, type OpTable, table } from './spec/index.ts'
-export { mergeStats, readStats } from './stats.ts'
+export { mergeStats, readStats, statsOf } from './stats.ts'
 export { Tensor } from './tensor.ts'
 export type { InputsOf, OptionsOf, OutputsOf, TensorLike } from './types.ts'

@@ -12,18 +12,39 @@ export interface StatsSlots {
 /** A loss result, its `stats` tensor, or slots that were merged before. */
 export type StatsSource = { stats: Tensor } | Tensor | StatsSlots
 
-const slotsOf = (source: StatsSource): StatsSlots => {
-  if ('slots' in source) return source
-  const tensor = source instanceof Tensor ? source : source.stats
-  const layout = tensor?.statistics
+/**
+ * Slots from the elements of a `stats` tensor, on a device that has to be waited for:
+ * `readStats(statsOf(stats, await stats.read()))`.
+ *
+ * @throws PrefgradError `ERR_ARGUMENT` when the tensor is no stats output
+ */
+export const statsOf = (stats: Tensor, values: ArrayLike<number>): StatsSlots => {
+  const layout = stats?.statistics
   if (layout === undefined) {
     throw new PrefgradError('ERR_ARGUMENT', 'this is no stats output.', {
       arg: 'stats',
       fix: 'Give the result of a loss, or its stats tensor.',
     })
   }
-  const data = tensor.storage.buffer === undefined ? tensor.readSync() : tensor.data
-  return { layout, slots: Object.fromEntries(Object.keys(layout.slots).map((name, i) => [name, Number(data[i])])) }
+  const names = Object.keys(layout.slots)
+  return { layout, slots: Object.fromEntries(names.map((name, i) => [name, Number(values[i])])) }
+}
+
+const slotsOf = (source: StatsSource): StatsSlots => {
+  if ('slots' in source) return source
+  const tensor = source instanceof Tensor ? source : source.stats
+  if (tensor?.statistics === undefined || tensor.storage.buffer !== undefined) return statsOf(tensor, tensor?.data)
+  if (tensor.device.kind === 'webgpu') {
+    throw new PrefgradError(
+      'ERR_DEVICE_MISMATCH',
+      `these stats are on ${tensor.device.name}, which must be waited for.`,
+      {
+        arg: 'stats',
+        fix: 'Use statsOf(stats, await stats.read()).',
+      },
+    )
+  }
+  return statsOf(tensor, tensor.readSync())
 }
 
 /** Figures by name from the result of a loss: means, fractions and extremes over the valid items of the call. */

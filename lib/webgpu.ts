@@ -23,7 +23,7 @@ export type { Op, PreparedCall } from './op.ts'
 export * from './ops.ts'
 export { type Preset, type PresetName, preset } from './presets.ts'
 export { type OpName, type OpTable, table } from './spec/index.ts'
-export { mergeStats, readStats } from './stats.ts'
+export { mergeStats, readStats, statsOf } from './stats.ts'
 export { Tensor } from './tensor.ts'
 export type { InputsOf, OptionsOf, OutputsOf, TensorLike } from './types.ts'
 

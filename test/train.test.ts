@@ -73,7 +73,7 @@ test('a reward model learns which of two texts is preferred, labels on either si
   const random = new Random(3)
   const model = RewardModel.fromPolicy(fresh(device))
   await last(reward(model, pairsOf(random, 400), { lr: 5e-3, batchSize: 32, epochs: 8 }))
-  const { accuracy, decided } = evaluateReward(model, pairsOf(random, 200))
+  const { accuracy, decided } = await evaluateReward(model, pairsOf(random, 200))
   assert.ok(decided > 50 && accuracy > 0.9, `accuracy ${accuracy} of ${decided}`)
 })
 

@@ -72,10 +72,11 @@ test('a text has the same log-probabilities alone and in any batch, bit for bit'
   const policy = await lively(true)
   const random = new Random(6)
   const examples = Array.from({ length: 7 }, (_, i) => sequence(random, 6 + i, 2))
-  const together = responseLogprobs(policy, examples)
-  examples.forEach((example, i) => {
-    assert.deepEqual(responseLogprobs(policy, [example])[0], together[i])
-  })
+  const together = await responseLogprobs(policy, examples)
+  for (const [i, example] of examples.entries()) {
+    const [alone] = await responseLogprobs(policy, [example])
+    assert.deepEqual(alone, together[i])
+  }
 })
 
 test('greedy generation follows the log-probabilities of the full pass', async () => {

@@ -34,7 +34,7 @@ export const negativeLogprob = async (
 ): Promise<{ nats: number; tokens: number }> => {
   const total = { nats: 0, tokens: 0 }
   for await (const piece of pieces(context, 'held-out loss', examples)) {
-    const { nll, tokens } = evaluateNll(policy, piece)
+    const { nll, tokens } = await evaluateNll(policy, piece)
     total.nats += nll * tokens
     total.tokens += tokens
   }
@@ -63,7 +63,7 @@ export const rewardQuality = async (
   const preference: number[] = []
   let [loss, right, decided, margin] = [0, 0, 0, 0]
   for await (const piece of pieces(context, 'held-out pairs', pairs)) {
-    const part = evaluateReward(model, piece)
+    const part = await evaluateReward(model, piece)
     probability.push(...part.probability)
     preference.push(...part.preference)
     loss += part.loss * piece.length
@@ -94,7 +94,8 @@ export const implicitAccuracy = async (
   let [right, margin, decided] = [0, 0, 0]
   for await (const piece of pieces(context, 'held-out pairs', pairs)) {
     const texts = piece.flatMap(({ chosen, rejected }) => [chosen, rejected])
-    const [own, other] = [policy, reference].map((model) => responseLogprobs(model, texts).map(sum))
+    const own = (await responseLogprobs(policy, texts)).map(sum)
+    const other = (await responseLogprobs(reference, texts)).map(sum)
     piece.forEach(({ preference }, i) => {
       if (preference === 0.5) return
       const gap = own[2 * i] - other[2 * i] - (own[2 * i + 1] - other[2 * i + 1])

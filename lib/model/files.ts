@@ -96,11 +96,13 @@ export const writeModelFiles = async (
   dtype: 'F32' | 'BF16' = 'F32',
 ): Promise<void> => {
   const tensors: Record<string, SafetensorsInput> = {}
-  for (const { name, shape } of parameters.specs) {
-    const data = await parameters.get(name).read()
+  const values = await parameters.device.read(parameters.specs.map(({ name }) => parameters.get(name)))
+  parameters.specs.forEach(({ name, shape }, i) => {
     tensors[name] =
-      dtype === 'BF16' ? { dtype, shape: [...shape], data: toBf16(data) } : { dtype, shape: [...shape], data }
-  }
+      dtype === 'BF16'
+        ? { dtype, shape: [...shape], data: toBf16(values[i]) }
+        : { dtype, shape: [...shape], data: values[i] }
+  })
   await writeSafetensors(join(directory, 'model.safetensors'), tensors, { format: 'pt' })
   await writeFileAtomic(join(directory, 'config.json'), configJson(config, kind, pooling))
 }

@@ -1,5 +1,6 @@
 /** Sampling from a transformer, many prompts at once, with a cache of rotated keys and values. */
 
+import type { Device } from '../device.ts'
 import { PrefgradError } from '../errors.ts'
 import {
   add,
@@ -13,6 +14,7 @@ import {
   scatterRows,
   swiglu,
 } from '../index.ts'
+import { type Scope, scoped } from '../scope.ts'
 import type { Tensor } from '../tensor.ts'
 import type { Transformer } from './transformer.ts'
 
@@ -49,6 +51,7 @@ interface LayerCache {
 
 /** State of one batch of sequences that grow in lockstep from their first token. */
 class Decoder {
+  readonly device: Device
   readonly #model: Transformer
   readonly #batch: number
   readonly #capacity: number
@@ -57,6 +60,7 @@ class Decoder {
 
   constructor(model: Transformer, batch: number, capacity: number) {
     const { config, arena } = model
+    this.device = model.device
     this.#model = model
     this.#batch = batch
     this.#capacity = capacity
@@ -68,8 +72,8 @@ class Decoder {
   }
 
   /** Feeds the next T tokens of every sequence ([B, T], row-major) and returns the logits [B, V] after the last of them. */
-  feed(ids: Int32Array, T: number): Tensor<'f32'> {
-    const { config, arena, device } = this.#model
+  feed(scope: Scope, ids: Int32Array, T: number): Tensor<'f32'> {
+    const { config, arena } = this.#model
     const B = this.#batch
     const N = B * T
     const { width, heads, keyValueHeads, hidden } = config
@@ -78,15 +82,11 @@ class Decoder {
     this.#length += T
     const take = (name: string, ...shape: number[]) => arena.take(`decode.${name}`, shape)
     const w = (layer: number, part: string) => this.#model.weight(`model.layers.${layer}.${part}.weight`)
-    const positions = new Int32Array(N)
-    const rows = new Int32Array(N)
-    for (let b = 0; b < B; b++) {
-      for (let t = 0; t < T; t++) {
-        positions[b * T + t] = start + t
-        rows[b * T + t] = b * this.#capacity + start + t
-      }
-    }
-    const keyLengths = new Int32Array(B).fill(this.#length)
+    const each = (of: (b: number, t: number) => number) =>
+      scope.tensor(Int32Array.from({ length: N }, (_, i) => of(Math.floor(i / T), i % T)))
+    const positions = each((_, t) => start + t)
+    const rows = each((b, t) => b * this.#capacity + start + t)
+    const keyLengths = scope.tensor(new Int32Array(B).fill(this.#length))
     const epsilon = { epsilon: config.normEpsilon }
 
     let x = take('x.0', N, width)
@@ -99,11 +99,7 @@ class Decoder {
     ]
     const [mixed, logSum, projected] = [take('mixed', N, width), take('logSum', N, heads), take('projected', N, width)]
     const [gate, up] = [take('gate', N, hidden), take('up', N, hidden)]
-    embedding(
-      { table: this.#model.weight('model.embed_tokens.weight'), ids: device.tensor(ids) },
-      {},
-      { out: { y: x } },
-    )
+    embedding({ table: this.#model.weight('model.embed_tokens.weight'), ids: scope.tensor(ids) }, {}, { out: { y: x } })
     for (let l = 0; l < config.layers; l++) {
       const cache = this.#caches[l]
       rmsNorm({ x, weight: w(l, 'input_layernorm') }, epsilon, { out: { y: normed, inverseRms } })
@@ -114,9 +110,9 @@ class Decoder {
       scatterRows({ x: key, rows, into: cache.key })
       scatterRows({ x: value, rows, into: cache.value })
       rotaryAttention(
-        { query: query.reshape([B, T, width]), key: cache.key, value: cache.value, keyLengths },
+        { query: take('query', B, T, width), key: cache.key, value: cache.value, keyLengths },
         { heads, keyValueHeads, base: config.rotaryBase, keysRotated: true },
-        { out: { y: mixed.reshape([B, T, width]), logSum } },
+        { out: { y: take('mixed', B, T, width), logSum } },
       )
       linear({ x: mixed, weight: w(l, 'self_attn.o_proj') }, {}, { out: { y: projected } })
       add({ x, y: projected }, {}, { out: { z: other } })
@@ -130,7 +126,7 @@ class Decoder {
       ;[x, other] = [other, x]
     }
     const last = take('last', B, width)
-    const lastRows = Int32Array.from({ length: B }, (_, b) => b * T + T - 1)
+    const lastRows = scope.tensor(Int32Array.from({ length: B }, (_, b) => b * T + T - 1))
     gatherRows({ x, rows: lastRows }, {}, { out: { y: last } })
     const final = take('final', B, width)
     rmsNorm({ x: last, weight: this.#model.weight('model.norm.weight') }, epsilon, {
@@ -142,18 +138,40 @@ class Decoder {
   }
 }
 
+/** The tokens [B] that follow what was fed so far; waits for the device once. */
+const sampleNext = (
+  decoder: Decoder,
+  ids: Int32Array,
+  T: number,
+  options: GenerateOptions & { firstStream: number; counter: number },
+): Promise<Int32Array> =>
+  scoped(decoder.device, async (scope) => {
+    const { temperature = 1, topK, topP, seed = 0, firstStream, counter } = options
+    const logits = decoder.feed(scope, ids, T)
+    const streams = scope.tensor(Int32Array.from({ length: logits.shape[0] }, (_, b) => firstStream + b))
+    const settings = {
+      temperature,
+      seed,
+      counter,
+      ...(topK === undefined ? {} : { topK }),
+      ...(topP === undefined ? {} : { topP }),
+    }
+    const { tokens } = scope.own(sampleTokens({ logits, streams }, settings))
+    const [sampled] = await scope.device.read([tokens])
+    return sampled
+  })
+
 const generateBatch = async (
   model: Transformer,
   prompts: readonly ArrayLike<number>[],
   firstStream: number,
   options: GenerateOptions,
 ): Promise<Completion[]> => {
-  const { maxTokens, temperature = 1, topK, topP, seed = 0, endOfText = -1, signal } = options
+  const { maxTokens, endOfText = -1, signal } = options
   const B = prompts.length
   const longest = Math.max(...prompts.map((prompt) => prompt.length))
   const shortest = Math.min(...prompts.map((prompt) => prompt.length))
   const decoder = new Decoder(model, B, longest + maxTokens)
-  const streams = Int32Array.from({ length: B }, (_, b) => firstStream + b)
   const tokens = prompts.map(() => [] as number[])
   const ended = new Uint8Array(B)
   const done = (b: number): boolean => ended[b] === 1 || tokens[b].length >= maxTokens
@@ -165,17 +183,7 @@ const generateBatch = async (
   })
   // Sequences grow in lockstep: a longer prompt is still being read while a shorter one is already answered.
   for (let position = shortest; ; position++) {
-    const logits = decoder.feed(ids, T)
-    const sampled = sampleTokens(
-      { logits, streams },
-      {
-        temperature,
-        seed,
-        counter: position,
-        ...(topK === undefined ? {} : { topK }),
-        ...(topP === undefined ? {} : { topP }),
-      },
-    ).tokens.data
+    const sampled = await sampleNext(decoder, ids, T, { ...options, firstStream, counter: position })
     T = 1
     ids = new Int32Array(B)
     for (let b = 0; b < B; b++) {

@@ -1,5 +1,6 @@
 import type { Device } from '../device.ts'
 import { product } from '../dtype.ts'
+import { copy } from '../index.ts'
 import type { Random } from '../random.ts'
 import type { Tensor } from '../tensor.ts'
 
@@ -64,7 +65,7 @@ export class Parameters {
     return this.#views.has(name)
   }
 
-  /** The view of `name` within another flat tensor of the same layout (gradients, moments). */
+  /** A view of `name` within another flat tensor of the same layout (gradients, moments). */
   within(flat: Tensor<'f32'>, name: string): Tensor<'f32'> {
     const index = this.specs.findIndex((spec) => spec.name === name)
     return flat.view(this.#offsets[index], this.specs[index].shape)
@@ -85,7 +86,15 @@ export class Parameters {
     }
   }
 
+  /** Takes over the values of the parameters that have the same names in another model on the same device. */
+  copyFrom(other: Parameters): void {
+    for (const { name } of this.specs) {
+      if (other.has(name)) copy({ x: other.get(name) }, {}, { out: { y: this.get(name) } })
+    }
+  }
+
   dispose(): void {
+    for (const view of this.#views.values()) view.dispose()
     this.flat.dispose()
     this.segments.dispose()
   }

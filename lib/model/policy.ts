@@ -104,7 +104,7 @@ export class TransformerPolicy implements Policy<PolicyContext> {
     if (this.hasValueHead) {
       const values = this.model.arena.take('values', [batch.rows.size, 1])
       linear({ x: picked, weight: this.model.weight(VALUE_HEAD) }, {}, { out: { y: values } })
-      output.values = values.reshape([batch.rows.size])
+      output.values = this.model.arena.take('values', [batch.rows.size])
     }
     return output
   }
@@ -114,11 +114,13 @@ export class TransformerPolicy implements Policy<PolicyContext> {
     let gradPicked: F32 | undefined
     if (upstream.gradValues !== undefined) {
       gradPicked = this.model.arena.take('grad.picked', picked.shape)
+      const gradY = upstream.gradValues.reshape([rows.size, 1])
       linearBackward(
-        { gradY: upstream.gradValues.reshape([rows.size, 1]), x: picked, weight: this.model.weight(VALUE_HEAD) },
+        { gradY, x: picked, weight: this.model.weight(VALUE_HEAD) },
         { accumulate: ['gradWeight'] },
         { out: { gradX: gradPicked, gradWeight: this.model.gradient(VALUE_HEAD) } },
       )
+      gradY.dispose()
     }
     const gradHidden = this.model.logitsBackward(upstream.gradLogits, picked, rows, trunk.tokens.ids.size, gradPicked)
     this.model.backward(trunk, gradHidden)
@@ -131,10 +133,7 @@ export class TransformerPolicy implements Policy<PolicyContext> {
   /** A copy with memory of its own: the frozen reference of a run. */
   clone(options: { valueHead?: boolean } = { valueHead: this.hasValueHead }): TransformerPolicy {
     const copy = new TransformerPolicy(this.device, this.model.config, options)
-    for (const spec of copy.parameters().specs) {
-      if (this.parameters().has(spec.name))
-        copy.parameters().get(spec.name).write(this.parameters().get(spec.name).data)
-    }
+    copy.parameters().copyFrom(this.parameters())
     return copy
   }
 
@@ -178,10 +177,7 @@ export class RewardModel {
   /** Starts from a language model's trunk, with a score head of zeros. */
   static fromPolicy(policy: TransformerPolicy, pooling: Pooling = 'mean'): RewardModel {
     const reward = new RewardModel(policy.device, policy.model.config, pooling)
-    for (const spec of reward.parameters().specs) {
-      if (policy.parameters().has(spec.name))
-        reward.parameters().get(spec.name).write(policy.parameters().get(spec.name).data)
-    }
+    reward.parameters().copyFrom(policy.parameters())
     return reward
   }
 
@@ -216,18 +212,20 @@ export class RewardModel {
     poolRows({ x: hidden, valid: batch.valid, offsets: batch.offsets }, { kind: this.pooling }, { out: { y: pooled } })
     const scores = this.model.arena.take('scores', [B, 1])
     linear({ x: pooled, weight: this.model.weight(SCORE_HEAD) }, {}, { out: { y: scores } })
-    return { scores: scores.reshape([B]), context: { trunk: context, hidden, pooled, batch } }
+    return { scores: this.model.arena.take('scores', [B]), context: { trunk: context, hidden, pooled, batch } }
   }
 
   /** Adds to `gradients` from the gradient of the scores [B]. */
   backward(context: ScoreContext, gradScores: F32): void {
     const { hidden, pooled, batch } = context
     const gradPooled = this.model.arena.take('grad.pooled', pooled.shape)
+    const gradY = gradScores.reshape([gradScores.size, 1])
     linearBackward(
-      { gradY: gradScores.reshape([gradScores.size, 1]), x: pooled, weight: this.model.weight(SCORE_HEAD) },
+      { gradY, x: pooled, weight: this.model.weight(SCORE_HEAD) },
       { accumulate: ['gradWeight'] },
       { out: { gradX: gradPooled, gradWeight: this.model.gradient(SCORE_HEAD) } },
     )
+    gradY.dispose()
     const gradHidden = this.model.arena.take('grad.hidden', hidden.shape)
     poolRowsBackward(
       { gradPooled, like: hidden, valid: batch.valid, offsets: batch.offsets },

@@ -102,6 +102,7 @@ export class Transformer {
   readonly parameters: Parameters
   readonly arena: Arena
   #gradients: F32 | undefined
+  readonly #gradientViews = new Map<string, F32>()
 
   /** `heads`: parameters beside the trunk's (a value or a reward head). */
   constructor(device: Device, config: ModelConfig, heads: readonly ParameterSpec[] = []) {
@@ -126,7 +127,12 @@ export class Transformer {
   }
 
   gradient(name: string): F32 {
-    return this.parameters.within(this.gradients, name)
+    let view = this.#gradientViews.get(name)
+    if (view === undefined) {
+      view = this.parameters.within(this.gradients, name)
+      this.#gradientViews.set(name, view)
+    }
+    return view
   }
 
   get headName(): string {
@@ -306,6 +312,7 @@ export class Transformer {
   dispose(): void {
     this.arena.dispose()
     this.parameters.dispose()
+    for (const view of this.#gradientViews.values()) view.dispose()
     this.#gradients?.dispose()
   }
 }

@@ -14,11 +14,11 @@ export interface AdamWOptions {
   maxNorm?: number
 }
 
-/** What one step did. */
+/** What one step did, on the device: the next step overwrites it. */
 export interface StepReport {
-  gradNorm: number
-  /** The gradient was not finite, and nothing was changed. */
-  refused: boolean
+  gradNorm: Tensor<'f32'>
+  /** 1: the gradient was not finite, and nothing was changed. */
+  refused: Tensor<'i32'>
 }
 
 /** AdamW over the flat parameters of a model: two prepared calls a step, and all state in four tensors. */
@@ -26,6 +26,7 @@ export class AdamW {
   readonly m: Tensor<'f32'>
   readonly v: Tensor<'f32'>
   readonly step: Tensor<'i32'>
+  readonly #decay: Tensor<'f32'>
   readonly #norm: PreparedCall<OpTable['gradNorm']>
   readonly #update: PreparedCall<OpTable['adamw']>
 
@@ -35,6 +36,7 @@ export class AdamW {
     this.m = device.zeros(flat.shape)
     this.v = device.zeros(flat.shape)
     this.step = device.zeros([1], 'i32')
+    this.#decay = parameters.decay(weightDecay)
     this.#norm = gradNorm.prepare({ grad: gradients })
     this.#update = adamw.prepare(
       {
@@ -45,22 +47,30 @@ export class AdamW {
         step: this.step,
         norm: this.#norm.outputs.norm,
         segments,
-        decay: parameters.decay(weightDecay),
+        decay: this.#decay,
       },
       { lr: 0, maxNorm, ...rest },
     )
   }
 
-  /** One step at learning rate `lr`. */
+  /** One step at learning rate `lr`; it waits for nothing. */
   update(lr: number): StepReport {
     const { norm } = this.#norm.run()
     this.#update.set({ lr })
     const { refused } = this.#update.run()
-    return { gradNorm: norm.item(), refused: refused.item() !== 0 }
+    return { gradNorm: norm, refused }
   }
 
   /** Everything that a checkpoint must hold. */
   state(): { m: Tensor<'f32'>; v: Tensor<'f32'>; step: Tensor<'i32'> } {
     return { m: this.m, v: this.v, step: this.step }
+  }
+
+  dispose(): void {
+    const { norm } = this.#norm.outputs
+    const { refused } = this.#update.outputs
+    this.#norm.dispose()
+    this.#update.dispose()
+    for (const tensor of [this.m, this.v, this.step, this.#decay, norm, refused]) tensor.dispose()
   }
 }

@@ -6,9 +6,10 @@
 import { Batches } from '../data/index.ts'
 import { PrefgradError } from '../errors.ts'
 import type { Parameters } from '../model/parameters.ts'
-import { AdamW, type AdamWOptions } from '../optim/adamw.ts'
+import { AdamW, type AdamWOptions, type StepReport } from '../optim/adamw.ts'
 import { type ScheduleOptions, schedule } from '../optim/schedule.ts'
 import { refuse } from '../refuse.ts'
+import { type Scope, scoped } from '../scope.ts'
 import type { Tensor } from '../tensor.ts'
 import type { SnapshotStore } from './store.ts'
 
@@ -53,8 +54,11 @@ export interface StepRecord {
 
 /** What distinguishes one trainer from another. */
 export interface Task<Example> {
-  /** Adds the gradients of one step's examples up and returns its metrics. */
-  step(examples: readonly Example[]): Record<string, number>
+  /**
+   * Adds the gradients of one step's examples up, waiting for nothing. What it returns gives the metrics, once the scope has been
+   * read.
+   */
+  step(examples: readonly Example[], scope: Scope): () => Record<string, number>
   /** Tokens that the model reads for an example. */
   tokens(example: Example): number
 }
@@ -76,12 +80,19 @@ export const aborted = (what: string, step: number, saved: string | undefined, c
   })
 
 /** Optimizer state and parameters as a snapshot holds them. */
-export const packState = (model: Trainable, optimizer: AdamW): Record<string, Float32Array | Int32Array> => ({
-  param: model.parameters().flat.data,
-  m: optimizer.m.data,
-  v: optimizer.v.data,
-  optimizerStep: optimizer.step.data,
-})
+export const packState = async (
+  model: Trainable,
+  optimizer: AdamW,
+): Promise<Record<string, Float32Array | Int32Array>> => {
+  const { device, flat } = model.parameters()
+  const [param, m, v, optimizerStep] = await device.read<'f32' | 'i32'>([
+    flat,
+    optimizer.m,
+    optimizer.v,
+    optimizer.step,
+  ])
+  return { param, m, v, optimizerStep }
+}
 
 export const unpackState = (
   model: Trainable,
@@ -97,7 +108,13 @@ export const unpackState = (
   optimizer.step.write(arrays.optimizerStep as Int32Array)
 }
 
-/** Runs a task to its end; yields after every optimizer step. */
+/** What the optimizer did, in a scope that is yet to be read. */
+export const wantReport = (scope: Scope, report: StepReport): (() => { gradNorm: number; refused: boolean }) => {
+  const [gradNorm, refused] = [scope.want(report.gradNorm), scope.want(report.refused)]
+  return () => ({ gradNorm: gradNorm()[0], refused: refused()[0] !== 0 })
+}
+
+/** Runs a task to its end; yields after every optimizer step, each of which waits for the device once. */
 export async function* optimize<Example>(
   name: string,
   model: Trainable,
@@ -131,29 +148,39 @@ export async function* optimize<Example>(
       position: snapshot.state.position as { epoch: number; index: number },
     })
   }
-  const save = () =>
-    store?.save({ step, arrays: packState(model, optimizer), state: { tokens, position: data.position } })
+  const save = async () =>
+    store?.save({ step, arrays: await packState(model, optimizer), state: { tokens, position: data.position } })
+  const update = (batch: readonly Example[], learningRate: number) =>
+    scoped(model.gradients.device, async (scope) => {
+      model.zeroGradients()
+      const metrics = task.step(batch, scope)
+      const report = wantReport(scope, optimizer.update(learningRate))
+      await scope.read()
+      return { ...report(), metrics: metrics() }
+    })
 
-  // A full disk or a folder that cannot be written is found out now, not after hours.
-  if (snapshot === undefined) await save()
-  while (step < steps) {
-    const position = data.position
-    if (signal?.aborted === true) throw aborted(name, step, await save(), signal.reason)
-    const batch = data.next()
-    if (batch === undefined) break
-    model.zeroGradients()
-    const metrics = task.step(batch)
-    const learning_rate = rate(step)
-    const { gradNorm, refused } = optimizer.update(learning_rate)
-    step++
-    for (const example of batch) tokens += task.tokens(example)
-    const epoch = position.epoch + Math.min(1, (position.index + batch.length) / examples.length)
-    const record: StepRecord = { step, epoch, learning_rate, grad_norm: gradNorm, num_tokens: tokens, ...metrics }
-    if (refused) record.refused_step = 1
-    store?.log(record)
-    if (step % saveEvery === 0 || step === steps) await save()
-    yield record
-    await breathe()
+  try {
+    // A full disk or a folder that cannot be written is found out now, not after hours.
+    if (snapshot === undefined) await save()
+    while (step < steps) {
+      const position = data.position
+      if (signal?.aborted === true) throw aborted(name, step, await save(), signal.reason)
+      const batch = data.next()
+      if (batch === undefined) break
+      const learning_rate = rate(step)
+      const { gradNorm, refused, metrics } = await update(batch, learning_rate)
+      step++
+      for (const example of batch) tokens += task.tokens(example)
+      const epoch = position.epoch + Math.min(1, (position.index + batch.length) / examples.length)
+      const record: StepRecord = { step, epoch, learning_rate, grad_norm: gradNorm, num_tokens: tokens, ...metrics }
+      if (refused) record.refused_step = 1
+      store?.log(record)
+      if (step % saveEvery === 0 || step === steps) await save()
+      yield record
+      await breathe()
+    }
+  } finally {
+    optimizer.dispose()
   }
 }
 

@@ -2,30 +2,18 @@
  * Proximal policy optimization from a reward: roll out, score, shape with KL, estimate advantages, and take a few epochs of
  * clipped minibatch steps; then again.
  */
-import { type EncodedExample, type EncodedPrompt, type EncodedSft, packSequences } from '../data/index.ts'
-import {
-  gae,
-  mergeStats,
-  ppoPolicyLoss,
-  ppoValueLoss,
-  readStats,
-  tokenLogprobs,
-  tokenLogprobsBackward,
-  tokenRewards,
-  whiten,
-} from '../index.ts'
+import type { EncodedPrompt, EncodedSft } from '../data/index.ts'
+import { mergeStats, readStats } from '../index.ts'
 import type { Policy } from '../model/policy.ts'
 import { AdamW, type AdamWOptions } from '../optim/adamw.ts'
 import { schedule } from '../optim/schedule.ts'
 import { Random } from '../random.ts'
 import { refuse } from '../refuse.ts'
-import type { StatsSlots } from '../stats.ts'
 import { KlController } from './kl_controller.ts'
 import { aborted, breathe, defined, packState, unpackState } from './loop.ts'
 import { RunningMoments } from './moments.ts'
-import { responseLogprobs } from './response_logprobs.ts'
-import { microBatches, responseRows } from './rows.ts'
-import { addSftGradient } from './sft.ts'
+import { type PpoStep, ppoStep, type RoundTotals } from './ppo_step.ts'
+import { collect, responseLength, shape } from './rollouts.ts'
 import type { SnapshotStore } from './store.ts'
 
 /** What a reward function sees of one rollout. */
@@ -111,28 +99,6 @@ export interface PpoRecord {
   [metric: string]: number
 }
 
-/** One rollout with everything that the steps on it need. */
-interface Rollout extends EncodedExample {
-  ended: boolean
-  score: number
-  oldLogprob: Float32Array
-  oldValue: Float32Array
-  advantage: Float32Array
-  returns: Float32Array
-}
-
-const concat = (parts: readonly Float32Array[]): Float32Array => {
-  const out = new Float32Array(parts.reduce((n, part) => n + part.length, 0))
-  let at = 0
-  for (const part of parts) {
-    out.set(part, at)
-    at += part.length
-  }
-  return out
-}
-
-const responseLength = ({ tokens, promptLength }: EncodedExample): number => tokens.length - promptLength
-
 /** Trains a policy with a value head toward a reward, near a frozen reference; yields one record a round. */
 export async function* ppo(
   policy: Policy,
@@ -160,13 +126,7 @@ export async function* ppo(
     signal,
     store,
   } = options
-  const {
-    valueCoefficient = 0.1,
-    ptxCoefficient = 0,
-    pretrain = [],
-    normalizeScores = true,
-    missingEndPenalty = 0,
-  } = options
+  const { ptxCoefficient = 0, pretrain = [], normalizeScores = true, missingEndPenalty = 0 } = options
   const { beta1, beta2, epsilon, weightDecay, maxNorm, saveEvery = 5 } = options
   if (prompts.length === 0) refuse('ERR_DATA', 'there are no prompts to roll out.', { op: 'ppo', arg: 'prompts' })
   const optimizer = new AdamW(
@@ -203,10 +163,10 @@ export async function* ppo(
     moments.restore(state.moments as [number, number, number])
     ended = state.ended as boolean
   }
-  const save = () =>
+  const save = async () =>
     store?.save({
       step: round,
-      arrays: packState(policy, optimizer),
+      arrays: await packState(policy, optimizer),
       state: {
         optimizerSteps,
         random: random.state(),
@@ -216,230 +176,112 @@ export async function* ppo(
       },
     })
 
-  if (snapshot === undefined) await save()
-  while (round < iterations && !ended) {
-    if (signal?.aborted === true) throw aborted('ppo', round, await save(), signal.reason)
-    const roundStart = random.state()
-    const batch = Array.from({ length: rollouts }, () => prompts[random.integer(prompts.length)])
-    const completions = await policy
-      .generate(
-        batch.map(({ tokens }) => tokens),
-        {
-          maxTokens: maxNewTokens,
-          temperature,
-          ...defined({ topK: options.topK, topP: options.topP, signal }),
-          endOfText: options.endOfText,
-          seed: random.integer(2 ** 31),
-          onProgress: (done, total) => options.onProgress?.('rollout', done, total),
-        },
-      )
-      .catch(async (error: unknown) => {
-        if (signal?.aborted !== true) throw error
-        // The round begins again when the run is resumed.
-        random = Random.fromState(roundStart)
-        throw aborted('ppo', round, await save(), error)
+  try {
+    if (snapshot === undefined) await save()
+    while (round < iterations && !ended) {
+      if (signal?.aborted === true) throw aborted('ppo', round, await save(), signal.reason)
+      const roundStart = random.state()
+      const batch = Array.from({ length: rollouts }, () => prompts[random.integer(prompts.length)])
+      const completions = await policy
+        .generate(
+          batch.map(({ tokens }) => tokens),
+          {
+            maxTokens: maxNewTokens,
+            temperature,
+            ...defined({ topK: options.topK, topP: options.topP, signal }),
+            endOfText: options.endOfText,
+            seed: random.integer(2 ** 31),
+            onProgress: (done, total) => options.onProgress?.('rollout', done, total),
+          },
+        )
+        .catch(async (error: unknown) => {
+          if (signal?.aborted !== true) throw error
+          // The round begins again when the run is resumed.
+          random = Random.fromState(roundStart)
+          throw aborted('ppo', round, await save(), error)
+        })
+      const samples = completions.map(({ tokens }, i) => ({
+        prompt: batch[i].prompt,
+        completion: options.decode(tokens),
+        promptTokens: batch[i].tokens,
+        completionTokens: tokens,
+      }))
+      const scores = Float64Array.from(await reward(samples))
+      checkScores(scores, samples.length)
+      moments.add(scores)
+      const collected = await collect(policy, completions, batch, scores, { temperature, maxTokens })
+      const shaped = await shape(reference, collected, {
+        scoreOf: ({ score }) => (normalizeScores ? (score - moments.mean) / moments.deviation : score),
+        coefficient: controller.coefficient,
+        missingEndPenalty,
+        maxTokens,
+        ...defined({ gamma: options.gamma, lambda: options.lambda }),
       })
-    const samples = completions.map(({ tokens }, i) => ({
-      prompt: batch[i].prompt,
-      completion: options.decode(tokens),
-      promptTokens: batch[i].tokens,
-      completionTokens: tokens,
-    }))
-    const scores = Float64Array.from(await reward(samples))
-    checkScores(scores, samples.length)
-    moments.add(scores)
-    const collected = collect(completions, batch, scores)
-    const shaped = shape(collected)
 
-    const results: { policy: StatsSlots; value: StatsSlots }[] = []
-    const totals = { entropy: 0, tokens: 0, nll: 0, nllTokens: 0, gradNorm: 0, refused: 0 }
-    let stopped = 0
-    training: for (let epoch = 0; epoch < epochs; epoch++) {
-      const order = random.shuffle(Array.from(collected, (_, i) => i))
-      for (let m = 0; m < minibatches; m++) {
-        const part = order.slice(
-          Math.floor((m * rollouts) / minibatches),
-          Math.floor(((m + 1) * rollouts) / minibatches),
-        )
-        const result = step(
-          part.map((i) => collected[i]),
-          totals,
-        )
-        results.push(result)
-        options.onProgress?.('train', epoch * minibatches + m + 1, epochs * minibatches)
-        await breathe()
-        if (readStats(result.policy).approxKl > stopKl) {
-          stopped = 1
-          break training
+      const results: PpoStep[] = []
+      const totals: RoundTotals = { entropy: 0, tokens: 0, nll: 0, nllTokens: 0, gradNorm: 0, refused: 0 }
+      let stopped = 0
+      training: for (let epoch = 0; epoch < epochs; epoch++) {
+        const order = random.shuffle(Array.from(collected, (_, i) => i))
+        for (let m = 0; m < minibatches; m++) {
+          const part = order.slice(
+            Math.floor((m * rollouts) / minibatches),
+            Math.floor(((m + 1) * rollouts) / minibatches),
+          )
+          const texts =
+            ptxCoefficient > 0 && pretrain.length > 0
+              ? Array.from(part, () => pretrain[random.integer(pretrain.length)])
+              : []
+          const list = part.map((i) => collected[i])
+          const result = await ppoStep(policy, optimizer, { list, texts, lr: rate(optimizerSteps) }, options, totals)
+          optimizerSteps++
+          results.push(result)
+          options.onProgress?.('train', epoch * minibatches + m + 1, epochs * minibatches)
+          await breathe()
+          if (readStats(result.policy).approxKl > stopKl) {
+            stopped = 1
+            break training
+          }
         }
       }
-    }
-    round++
-    controller.update(shaped.kl, rollouts)
-    ended = klTarget !== undefined && shaped.kl > stopAtKlTarget * klTarget
-    const policyStats = readStats(mergeStats(...results.map((result) => result.policy)))
-    const valueStats = readStats(mergeStats(...results.map((result) => result.value)))
-    const meanScore = scores.reduce((a, b) => a + b, 0) / scores.length
-    const record: PpoRecord = {
-      step: round,
-      episode: round * rollouts,
-      lr: rate(Math.max(0, optimizerSteps - 1)),
-      'objective/kl': shaped.kl,
-      'objective/entropy': shaped.entropy,
-      'objective/non_score_reward': shaped.nonScore,
-      'objective/rlhf_reward': shaped.nonScore + meanScore,
-      'objective/scores': meanScore,
-      'policy/approxkl_avg': policyStats.approxKl,
-      'policy/clipfrac_avg': policyStats.clipFraction,
-      'policy/entropy_avg': totals.entropy / Math.max(1, totals.tokens),
-      'loss/policy_avg': policyStats.loss,
-      'loss/value_avg': valueStats.loss,
-      'val/clipfrac_avg': valueStats.clipFraction,
-      'val/ratio': policyStats.ratioMean,
-      'val/explained_variance': valueStats.explainedVariance,
-      'val/num_eos_tokens': collected.filter((rollout) => rollout.ended).length,
-      'val/response_length': collected.reduce((n, rollout) => n + responseLength(rollout), 0) / rollouts,
-      kl_coef: shaped.coefficient,
-      grad_norm: totals.gradNorm / results.length,
-      stopped_early: stopped,
-      ...(totals.nllTokens > 0 ? { 'loss/ptx_avg': totals.nll / totals.nllTokens } : {}),
-      ...(totals.refused > 0 ? { refused_steps: totals.refused } : {}),
-    }
-    store?.log(record)
-    if (round % saveEvery === 0 || round === iterations || ended) await save()
-    yield record
-    await breathe()
-  }
-
-  /** Rollouts with the sampling policy's log-probabilities and values. */
-  function collect(
-    completions: Awaited<ReturnType<Policy['generate']>>,
-    batch: readonly EncodedPrompt[],
-    scores: Float64Array,
-  ): Rollout[] {
-    const list: Rollout[] = completions.map(({ tokens, ended }, i) => {
-      const prompt = batch[i].tokens
-      const joined = new Int32Array(prompt.length + tokens.length)
-      joined.set(prompt)
-      joined.set(tokens, prompt.length)
-      const empty = new Float32Array(0)
-      return {
-        tokens: joined,
-        promptLength: prompt.length,
-        ended,
-        score: scores[i],
-        oldLogprob: empty,
-        oldValue: empty,
-        advantage: empty,
-        returns: empty,
+      round++
+      controller.update(shaped.kl, rollouts)
+      ended = klTarget !== undefined && shaped.kl > stopAtKlTarget * klTarget
+      const policyStats = readStats(mergeStats(...results.map((result) => result.policy)))
+      const valueStats = readStats(mergeStats(...results.map((result) => result.value)))
+      const meanScore = scores.reduce((a, b) => a + b, 0) / scores.length
+      const record: PpoRecord = {
+        step: round,
+        episode: round * rollouts,
+        lr: rate(Math.max(0, optimizerSteps - 1)),
+        'objective/kl': shaped.kl,
+        'objective/entropy': shaped.entropy,
+        'objective/non_score_reward': shaped.nonScore,
+        'objective/rlhf_reward': shaped.nonScore + meanScore,
+        'objective/scores': meanScore,
+        'policy/approxkl_avg': policyStats.approxKl,
+        'policy/clipfrac_avg': policyStats.clipFraction,
+        'policy/entropy_avg': totals.entropy / Math.max(1, totals.tokens),
+        'loss/policy_avg': policyStats.loss,
+        'loss/value_avg': valueStats.loss,
+        'val/clipfrac_avg': valueStats.clipFraction,
+        'val/ratio': policyStats.ratioMean,
+        'val/explained_variance': valueStats.explainedVariance,
+        'val/num_eos_tokens': collected.filter((rollout) => rollout.ended).length,
+        'val/response_length': collected.reduce((n, rollout) => n + responseLength(rollout), 0) / rollouts,
+        kl_coef: shaped.coefficient,
+        grad_norm: totals.gradNorm / results.length,
+        stopped_early: stopped,
+        ...(totals.nllTokens > 0 ? { 'loss/ptx_avg': totals.nll / totals.nllTokens } : {}),
+        ...(totals.refused > 0 ? { refused_steps: totals.refused } : {}),
       }
-    })
-    for (const part of microBatches(list, ({ tokens }) => tokens.length, maxTokens)) {
-      const rows = responseRows(policy.device, packSequences(part))
-      const { logits, values } = policy.forward(rows.batch)
-      if (values === undefined)
-        return refuse('ERR_CONFIG', 'PPO needs a policy with a value head.', {
-          op: 'ppo',
-          fix: 'Load it with { valueHead: true }.',
-        })
-      const { logprob } = tokenLogprobs({ logits, tokens: rows.targets }, { temperature })
-      const offsets = rows.offsets.data
-      part.forEach((rollout, b) => {
-        rollout.oldLogprob = logprob.data.slice(offsets[b], offsets[b + 1])
-        rollout.oldValue = values.data.slice(offsets[b], offsets[b + 1])
-      })
+      store?.log(record)
+      if (round % saveEvery === 0 || round === iterations || ended) await save()
+      yield record
+      await breathe()
     }
-    return list
-  }
-
-  /** Rewards with their KL part, advantages and returns, written into the rollouts. */
-  function shape(list: readonly Rollout[]): { kl: number; entropy: number; nonScore: number; coefficient: number } {
-    const refLogprob = concat(responseLogprobs(reference, list, maxTokens))
-    const logprob = concat(list.map((rollout) => rollout.oldLogprob))
-    const values = concat(list.map((rollout) => rollout.oldValue))
-    const offsets = new Int32Array(list.length + 1)
-    list.forEach((rollout, b) => {
-      offsets[b + 1] = offsets[b] + rollout.oldLogprob.length
-    })
-    const score = Float32Array.from(list, (rollout) =>
-      normalizeScores ? (rollout.score - moments.mean) / moments.deviation : rollout.score,
-    )
-    const endedFlags = Uint8Array.from(list, (rollout) => Number(rollout.ended))
-    const coefficient = controller.coefficient
-    const { rewards, kl } = tokenRewards(
-      { score, logprob, refLogprob, offsets, ended: endedFlags },
-      { klCoefficient: coefficient, missingEndPenalty },
-    )
-    const { advantages, returns } = gae(
-      { rewards, values, offsets },
-      defined({ gamma: options.gamma, lambda: options.lambda }),
-    )
-    const whitened = whiten({ x: advantages }).y.data
-    let [klSum, logprobSum] = [0, 0]
-    for (const x of kl.data) klSum += x
-    for (const x of logprob) logprobSum += x
-    list.forEach((rollout, b) => {
-      rollout.advantage = whitened.slice(offsets[b], offsets[b + 1])
-      rollout.returns = returns.data.slice(offsets[b], offsets[b + 1])
-    })
-    const n = list.length
-    return { kl: klSum / n, entropy: -logprobSum / n, nonScore: (-coefficient * klSum) / n, coefficient }
-  }
-
-  /** One optimizer step on some rollouts. */
-  function step(
-    list: readonly Rollout[],
-    totals: { entropy: number; tokens: number; nll: number; nllTokens: number; gradNorm: number; refused: number },
-  ): { policy: StatsSlots; value: StatsSlots } {
-    policy.zeroGradients()
-    const normalizer = list.reduce((n, rollout) => n + responseLength(rollout), 0)
-    const slots: { policy: StatsSlots[]; value: StatsSlots[] } = { policy: [], value: [] }
-    for (const part of microBatches(list, ({ tokens }) => tokens.length, maxTokens)) {
-      const rows = responseRows(policy.device, packSequences(part))
-      const { logits, values, context } = policy.forward(rows.batch, true)
-      const token = tokenLogprobs({ logits, tokens: rows.targets }, { temperature, entropy: true })
-      const surrogate = ppoPolicyLoss(
-        {
-          logprob: token.logprob,
-          oldLogprob: concat(part.map((rollout) => rollout.oldLogprob)),
-          advantage: concat(part.map((rollout) => rollout.advantage)),
-          offsets: rows.offsets,
-        },
-        { ...defined({ clipLow: options.clipLow, clipHigh: options.clipHigh }), normalizer },
-      )
-      const critic = ppoValueLoss(
-        {
-          value: values!,
-          oldValue: concat(part.map((rollout) => rollout.oldValue)),
-          returns: concat(part.map((rollout) => rollout.returns)),
-          offsets: rows.offsets,
-        },
-        { clip: options.valueClip ?? 0.2, normalizer, gradScale: valueCoefficient },
-      )
-      for (const h of token.entropy!.data) totals.entropy += h
-      totals.tokens += rows.count
-      const { logprob, rowMax, logSum } = token
-      tokenLogprobsBackward(
-        { logits, tokens: rows.targets, logprob, rowMax, logSum, gradLogprob: surrogate.gradLogprob },
-        { temperature },
-        { out: { gradLogits: logits } },
-      )
-      policy.backward(context, { gradLogits: logits, gradValues: critic.gradValue })
-      slots.policy.push(mergeStats(surrogate))
-      slots.value.push(mergeStats(critic))
-    }
-    if (ptxCoefficient > 0 && pretrain.length > 0) {
-      const texts = Array.from({ length: list.length }, () => pretrain[random.integer(pretrain.length)])
-      const denominator = texts.reduce((n, text) => n + text.tokens.length - Math.max(1, text.promptLength), 0)
-      const { nll, tokens } = addSftGradient(policy, texts, { denominator, coefficient: ptxCoefficient, maxTokens })
-      totals.nll += nll
-      totals.nllTokens += tokens
-    }
-    const { gradNorm, refused } = optimizer.update(rate(optimizerSteps))
-    optimizerSteps++
-    totals.gradNorm += gradNorm
-    totals.refused += Number(refused)
-    return { policy: mergeStats(...slots.policy), value: mergeStats(...slots.value) }
+  } finally {
+    optimizer.dispose()
   }
 }
 

@@ -2,21 +2,24 @@ import type { EncodedExample } from '../data/index.ts'
 import { packSequences } from '../data/index.ts'
 import { tokenLogprobs } from '../index.ts'
 import type { Policy } from '../model/policy.ts'
+import { scoped } from '../scope.ts'
 import { microBatches, responseRows } from './rows.ts'
 
 /** Log-probability of every response token of every example, without gradients. */
-export const responseLogprobs = (
+export const responseLogprobs = async (
   policy: Policy,
   examples: readonly EncodedExample[],
   maxTokens = 16384,
-): Float32Array[] => {
+): Promise<Float32Array[]> => {
   const out: Float32Array[] = []
   for (const part of microBatches(examples, ({ tokens }) => tokens.length, maxTokens)) {
-    const rows = responseRows(policy.device, packSequences(part))
-    const { logits } = policy.forward(rows.batch)
-    const { logprob } = tokenLogprobs({ logits, tokens: rows.targets })
-    const offsets = rows.offsets.data
-    for (let b = 0; b < part.length; b++) out.push(logprob.data.slice(offsets[b], offsets[b + 1]))
+    await scoped(policy.device, async (scope) => {
+      const { batch, targets, starts } = responseRows(scope, packSequences(part))
+      const { logits } = policy.forward(batch)
+      const { logprob } = scope.own(tokenLogprobs({ logits, tokens: targets }))
+      const [values] = await scope.device.read([logprob])
+      for (let b = 0; b < part.length; b++) out.push(values.slice(starts[b], starts[b + 1]))
+    })
   }
   return out
 }

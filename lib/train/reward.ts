@@ -1,9 +1,11 @@
 /** Reward modelling by Bradley-Terry: texts are scored once each, however many pairs they stand in. */
 import type { EncodedExample, EncodedPair } from '../data/index.ts'
 import { packSequences } from '../data/index.ts'
+import type { Device } from '../device.ts'
 import { bradleyTerryLoss, gatherRows, gatherRowsBackward, mergeStats, readStats } from '../index.ts'
 import type { RewardModel, ScoreBatch } from '../model/policy.ts'
-import type { StatsSlots } from '../stats.ts'
+import { type Scope, scoped } from '../scope.ts'
+import { statsOf } from '../stats.ts'
 import { type LoopOptions, optimize, type StepRecord } from './loop.ts'
 import { microBatches } from './rows.ts'
 
@@ -46,15 +48,14 @@ const groupByPrompt = (pairs: readonly EncodedPair[]): PromptGroup[] => {
   return [...groups.values()].map(({ texts, pairs, tokens }) => ({ texts, pairs, tokens }))
 }
 
-const scoreBatch = (model: RewardModel, texts: readonly EncodedExample[]): ScoreBatch => {
+const scoreBatch = (on: Pick<Device, 'tensor'>, texts: readonly EncodedExample[]): ScoreBatch => {
   const { tokens, offsets } = packSequences(texts)
   // Only the response is pooled: the prompt is the same for both sides.
   const valid = new Uint8Array(tokens.length)
   texts.forEach(({ promptLength }, b) => {
     valid.fill(1, Math.min(offsets[b] + promptLength, offsets[b + 1] - 1), offsets[b + 1])
   })
-  const { device } = model
-  return { ids: device.tensor(tokens), offsets: device.tensor(offsets), valid: device.tensor(valid) }
+  return { ids: on.tensor(tokens), offsets: on.tensor(offsets), valid: on.tensor(valid) }
 }
 
 interface PairIndex {
@@ -86,14 +87,60 @@ const flatten = (groups: readonly PromptGroup[]): PairIndex => {
 }
 
 /** Scores of texts, in their order. */
-export const score = (model: RewardModel, texts: readonly EncodedExample[], maxTokens = 32768): Float32Array => {
+export const score = async (
+  model: RewardModel,
+  texts: readonly EncodedExample[],
+  maxTokens = 32768,
+): Promise<Float32Array> => {
   const scores = new Float32Array(texts.length)
   let done = 0
   for (const part of microBatches(texts, ({ tokens }) => tokens.length, maxTokens)) {
-    scores.set(model.forward(scoreBatch(model, part)).scores.data, done)
+    await scoped(model.device, async (scope) => {
+      const [values] = await scope.device.read([model.forward(scoreBatch(scope, part)).scores])
+      scores.set(values, done)
+    })
     done += part.length
   }
   return scores
+}
+
+type LossSettings = Required<Pick<RewardOptions, 'centerCoefficient' | 'labelSmoothing'>> & { normalizer: number }
+
+/** Adds the gradient of one micro-batch up; what it returns can be called once the scope has been read. */
+const addRewardGradient = (
+  scope: Scope,
+  model: RewardModel,
+  groups: readonly PromptGroup[],
+  settings: LossSettings,
+) => {
+  const { texts, ...pairs } = flatten(groups)
+  const [chosen, rejected] = [scope.tensor(pairs.chosen), scope.tensor(pairs.rejected)]
+  const { scores, context } = model.forward(scoreBatch(scope, texts), true)
+  const column = scope.own(scores.reshape([texts.length, 1]))
+  const pick = (rows: typeof chosen) => scope.own(scope.own(gatherRows({ x: column, rows })).y.reshape([rows.size]))
+  const picked = { chosen: pick(chosen), rejected: pick(rejected) }
+  const { preference, margin, weight } = pairs
+  const result = scope.own(
+    bradleyTerryLoss(
+      { ...picked, preference: scope.tensor(preference), margin: scope.tensor(margin), weight: scope.tensor(weight) },
+      settings,
+    ),
+  )
+  const upright = (gradient: typeof result.gradChosen) => scope.own(gradient.reshape([gradient.size, 1]))
+  const count = texts.length
+  const { gradX } = scope.own(gatherRowsBackward({ gradY: upright(result.gradChosen), rows: chosen }, { count }))
+  gatherRowsBackward(
+    { gradY: upright(result.gradRejected), rows: rejected },
+    { count, accumulate: true },
+    { out: { gradX } },
+  )
+  model.backward(context, scope.own(gradX.reshape([count])))
+  const stats = scope.want(result.stats)
+  return {
+    stats: () => statsOf(result.stats, stats()),
+    // Every text stands in a pair.
+    scores: [scope.want(picked.chosen), scope.want(picked.rejected)],
+  }
 }
 
 /** Trains a reward model on pairs; `batchSize` counts prompts. Records hold `loss`, `accuracy`, `margin`, `mean_reward`, ... */
@@ -103,44 +150,27 @@ export const reward = (
   options: RewardOptions,
 ): AsyncGenerator<StepRecord, void, void> => {
   const { centerCoefficient = 0.01, labelSmoothing = 0, maxTokens = 16384 } = options
-  const step = (batch: readonly PromptGroup[]): Record<string, number> => {
+  const step = (batch: readonly PromptGroup[], scope: Scope) => {
     const normalizer = batch.reduce((sum, group) => sum + group.pairs.length, 0)
-    const results: StatsSlots[] = []
-    let [lowest, highest] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]
-    for (const part of microBatches(batch, ({ tokens }) => tokens, maxTokens)) {
-      const { texts, chosen, rejected, preference, margin, weight } = flatten(part)
-      const { scores, context } = model.forward(scoreBatch(model, texts), true)
-      const column = scores.reshape([texts.length, 1])
-      const pick = (rows: Int32Array) => gatherRows({ x: column, rows }).y.reshape([rows.length])
-      const result = bradleyTerryLoss(
-        { chosen: pick(chosen), rejected: pick(rejected), preference, margin, weight },
-        { centerCoefficient, labelSmoothing, normalizer },
+    const settings = { centerCoefficient, labelSmoothing, normalizer }
+    const parts = microBatches(batch, ({ tokens }) => tokens, maxTokens).map((part) =>
+      addRewardGradient(scope, model, part, settings),
+    )
+    return () => {
+      const { loss, accuracy, margin, chosenMean, rejectedMean } = readStats(
+        mergeStats(...parts.map(({ stats }) => stats())),
       )
-      const spread = { count: texts.length }
-      const { gradX } = gatherRowsBackward(
-        { gradY: result.gradChosen.reshape([chosen.length, 1]), rows: chosen },
-        spread,
-      )
-      gatherRowsBackward(
-        { gradY: result.gradRejected.reshape([rejected.length, 1]), rows: rejected },
-        { ...spread, accumulate: true },
-        { out: { gradX } },
-      )
-      results.push(mergeStats(result))
-      for (const s of scores.data) {
-        lowest = Math.min(lowest, s)
-        highest = Math.max(highest, s)
+      const scores = parts.flatMap((part) => part.scores.map((values) => values()))
+      const extreme = (pick: (a: number, b: number) => number, start: number) =>
+        scores.reduce((found, values) => values.reduce((a: number, b: number) => pick(a, b), found), start)
+      return {
+        loss,
+        accuracy,
+        margin,
+        mean_reward: (chosenMean + rejectedMean) / 2,
+        min_reward: extreme(Math.min, Number.POSITIVE_INFINITY),
+        max_reward: extreme(Math.max, Number.NEGATIVE_INFINITY),
       }
-      model.backward(context, gradX.reshape([texts.length]))
-    }
-    const { loss, accuracy, margin, chosenMean, rejectedMean } = readStats(mergeStats(...results))
-    return {
-      loss,
-      accuracy,
-      margin,
-      mean_reward: (chosenMean + rejectedMean) / 2,
-      min_reward: lowest,
-      max_reward: highest,
     }
   }
   return optimize('reward', model, groupByPrompt(pairs), { step, tokens: ({ tokens }) => tokens }, options)
@@ -160,11 +190,21 @@ export interface RewardEvaluation {
   preference: Float64Array
 }
 
-export const evaluateReward = (model: RewardModel, pairs: readonly EncodedPair[]): RewardEvaluation => {
+export const evaluateReward = async (model: RewardModel, pairs: readonly EncodedPair[]): Promise<RewardEvaluation> => {
   const { texts, chosen, rejected, preference, margin, weight } = flatten(groupByPrompt(pairs))
-  const scores = score(model, texts)
-  const pick = (rows: Int32Array) => Float32Array.from(rows, (row) => scores[row])
-  const result = bradleyTerryLoss({ chosen: pick(chosen), rejected: pick(rejected), preference, margin, weight })
+  const scores = await score(model, texts)
+  const loss = await scoped(model.device, async (scope) => {
+    const pick = (rows: Int32Array) => scope.tensor(Float32Array.from(rows, (row) => scores[row]))
+    const result = bradleyTerryLoss({
+      chosen: pick(chosen),
+      rejected: pick(rejected),
+      preference: scope.tensor(preference),
+      margin: scope.tensor(margin),
+      weight: scope.tensor(weight),
+    })
+    const [[value]] = await scope.device.read([scope.own(result).loss])
+    return value
+  })
   let [right, decided, toward] = [0, 0, 0]
   const probability = new Float64Array(chosen.length)
   for (let i = 0; i < chosen.length; i++) {
@@ -176,7 +216,7 @@ export const evaluateReward = (model: RewardModel, pairs: readonly EncodedPair[]
     toward += preference[i] > 0.5 ? gap : -gap
   }
   return {
-    loss: result.loss.item(),
+    loss,
     accuracy: right / Math.max(1, decided),
     decided,
     margin: toward / Math.max(1, decided),

@@ -13,11 +13,14 @@ export interface ResponseRows {
   targets: Tensor<'i32'>
   /** i32 [B+1], sequences among the R rows. */
   offsets: Tensor<'i32'>
+  /** `offsets` here. */
+  starts: Int32Array
   /** R. */
   count: number
 }
 
-export const responseRows = (device: Device, packed: PackedSequences): ResponseRows => {
+/** `on`: a device, or the scope that the tensors shall end with. */
+export const responseRows = (on: Pick<Device, 'tensor'>, packed: PackedSequences): ResponseRows => {
   const { tokens, offsets, valid, targets, validCount } = packed
   const rows = new Int32Array(validCount)
   const rowTargets = new Int32Array(validCount)
@@ -32,9 +35,10 @@ export const responseRows = (device: Device, packed: PackedSequences): ResponseR
     rowOffsets[b + 1] = r
   }
   return {
-    batch: { ids: device.tensor(tokens), offsets: device.tensor(offsets), rows: device.tensor(rows) },
-    targets: device.tensor(rowTargets),
-    offsets: device.tensor(rowOffsets),
+    batch: { ids: on.tensor(tokens), offsets: on.tensor(offsets), rows: on.tensor(rows) },
+    targets: on.tensor(rowTargets),
+    offsets: on.tensor(rowOffsets),
+    starts: rowOffsets,
     count: validCount,
   }
 }

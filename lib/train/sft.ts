@@ -2,45 +2,63 @@
 import { type EncodedSft, packSft } from '../data/index.ts'
 import { tokenLogprobs, tokenLogprobsBackward } from '../index.ts'
 import type { Policy } from '../model/policy.ts'
+import type { Scope } from '../scope.ts'
 import { type LoopOptions, optimize, type StepRecord } from './loop.ts'
+import { responseLogprobs } from './response_logprobs.ts'
 import { microBatches, responseRows } from './rows.ts'
 
 const responseTokens = ({ tokens, promptLength }: EncodedSft): number => tokens.length - Math.max(1, promptLength)
 
+/** Sums over the response tokens of some examples. */
+export interface SftSums {
+  /** Weighted sum of -log p. */
+  nll: number
+  entropy: number
+  tokens: number
+}
+
 /**
  * Adds the gradient of `coefficient * sum(-log p) / denominator` over the response tokens of some examples up. With the
- * denominator of the whole batch, micro-batches add up to it exactly. Returns the sum of -log p and of the entropies.
+ * denominator of the whole batch, micro-batches add up to it exactly. The function that it returns gives the sums once the scope
+ * has been read.
  */
 export const addSftGradient = (
+  scope: Scope,
   policy: Policy,
   examples: readonly EncodedSft[],
   options: { denominator: number; coefficient?: number; maxTokens?: number },
-): { nll: number; entropy: number; tokens: number } => {
+): (() => SftSums) => {
   const { denominator, coefficient = 1, maxTokens = 16384 } = options
-  let [nll, entropy, count] = [0, 0, 0]
-  for (const part of microBatches(examples, ({ tokens }) => tokens.length, maxTokens)) {
+  const parts = microBatches(examples, ({ tokens }) => tokens.length, maxTokens).map((part) => {
     const packed = packSft(part)
-    const rows = responseRows(policy.device, packed)
-    const { logits, context } = policy.forward(rows.batch, true)
-    const result = tokenLogprobs({ logits, tokens: rows.targets }, { entropy: true })
-    const gradLogprob = new Float32Array(rows.count)
-    const offsets = rows.offsets.data
-    const logprob = result.logprob.data
-    for (let b = 0; b < part.length; b++) {
-      gradLogprob.fill((-coefficient * packed.weight[b]) / denominator, offsets[b], offsets[b + 1])
-      for (let i = offsets[b]; i < offsets[b + 1]; i++) nll -= packed.weight[b] * logprob[i]
-    }
-    for (const h of result.entropy!.data) entropy += h
-    count += rows.count
-    const { logprob: lp, rowMax, logSum } = result
+    const { batch, targets, starts, count } = responseRows(scope, packed)
+    const { logits, context } = policy.forward(batch, true)
+    const token = scope.own(tokenLogprobs({ logits, tokens: targets }, { entropy: true }))
+    const upstream = new Float32Array(count)
+    packed.weight.forEach((weight, b) => {
+      upstream.fill((-coefficient * weight) / denominator, starts[b], starts[b + 1])
+    })
+    const { logprob, rowMax, logSum } = token
     tokenLogprobsBackward(
-      { logits, tokens: rows.targets, logprob: lp, rowMax, logSum, gradLogprob },
+      { logits, tokens: targets, logprob, rowMax, logSum, gradLogprob: scope.tensor(upstream) },
       {},
       { out: { gradLogits: logits } },
     )
     policy.backward(context, { gradLogits: logits })
+    return { weight: packed.weight, starts, logprob: scope.want(logprob), entropy: scope.want(token.entropy!) }
+  })
+  return () => {
+    const sums: SftSums = { nll: 0, entropy: 0, tokens: 0 }
+    for (const { weight, starts, logprob, entropy } of parts) {
+      const values = logprob()
+      weight.forEach((w, b) => {
+        for (let i = starts[b]; i < starts[b + 1]; i++) sums.nll -= w * values[i]
+      })
+      for (const h of entropy()) sums.entropy += h
+      sums.tokens += values.length
+    }
+    return sums
   }
-  return { nll, entropy, tokens: count }
 }
 
 /** Trains on texts; yields one record a step with `loss`, `entropy` and the counts. */
@@ -55,27 +73,28 @@ export const sft = (
     examples,
     {
       tokens: ({ tokens }) => tokens.length,
-      step: (batch) => {
+      step: (batch, scope) => {
         const denominator = batch.reduce((sum, example) => sum + responseTokens(example), 0)
-        const { nll, entropy, tokens } = addSftGradient(policy, batch, { denominator, maxTokens: options.maxTokens })
-        return { loss: nll / denominator, entropy: entropy / tokens }
+        const sums = addSftGradient(scope, policy, batch, { denominator, maxTokens: options.maxTokens })
+        return () => {
+          const { nll, entropy, tokens } = sums()
+          return { loss: nll / denominator, entropy: entropy / tokens }
+        }
       },
     },
     options,
   )
 
 /** Mean negative log-probability per response token, in nats, without gradients. */
-export const evaluateNll = (
+export const evaluateNll = async (
   policy: Policy,
   examples: readonly EncodedSft[],
   maxTokens = 16384,
-): { nll: number; tokens: number } => {
+): Promise<{ nll: number; tokens: number }> => {
   let [nll, count] = [0, 0]
-  for (const part of microBatches(examples, ({ tokens }) => tokens.length, maxTokens)) {
-    const rows = responseRows(policy.device, packSft(part))
-    const { logits } = policy.forward(rows.batch)
-    for (const lp of tokenLogprobs({ logits, tokens: rows.targets }).logprob.data) nll -= lp
-    count += rows.count
+  for (const row of await responseLogprobs(policy, examples, maxTokens)) {
+    for (const logprob of row) nll -= logprob
+    count += row.length
   }
   return { nll: nll / Math.max(1, count), tokens: count }
 }
