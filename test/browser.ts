@@ -4,7 +4,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { extname, join, resolve, sep } from 'node:path'
 import { type Browser, chromium, type Page } from 'playwright-core'
-import { unpacked } from './software_gpu.ts'
+import { FAST_ZEROING, unpacked } from './software_gpu.ts'
 
 export interface OpenBrowser {
   browser: Browser
@@ -33,6 +33,7 @@ const FLAGS = [
   '--use-webgpu-adapter=swiftshader',
   '--use-vulkan=swiftshader',
   '--enable-features=Vulkan',
+  `--${FAST_ZEROING}`,
   // A page that needs anything from the network fails here as it would offline.
   '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1',
 ]

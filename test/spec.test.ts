@@ -205,3 +205,14 @@ test('no reference is left over, and none looks at the library', () => {
     }
   }
 })
+
+test('every op has WGSL kernels, and every plan an op', () => {
+  assert.deepEqual(Object.keys(plans).sort(), Object.keys(table).sort())
+  for (const [op, { passes, include = [] }] of Object.entries(plans)) {
+    const text = wgslOf(op)
+    assert.ok(text !== undefined, `kernels/ has no .wgsl file of ${op}`)
+    for (const file of include) assert.ok(file in wgsl, `${op} includes ${file}`)
+    const all = include.map((file) => wgsl[file]).join('') + text
+    for (const { entry } of passes) assert.match(all, new RegExp(`\\bfn ${entry}\\(`), `${op} has no fn ${entry}`)
+  }
+})
