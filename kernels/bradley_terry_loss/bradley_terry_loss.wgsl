@@ -1,4 +1,5 @@
-// See bradley_terry_loss.h, and common/pair_loss.wgsl for the passes. 4 B per input and 8 B written per pair: the least there is.
+// See bradley_terry_loss.h, and common/pair_loss.wgsl for the passes. 4 B per input and 8 B written per pair: the least
+// there is.
 
 const PREFERENCE_INPUT = 3u;
 

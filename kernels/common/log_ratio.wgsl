@@ -1,5 +1,5 @@
-// What is made of the difference x of two log-probabilities, which comes as a Pair: the ratio e^x, and Schulman's (2020)
-// estimators of the KL divergence. See log_ratio.h.
+// What is made of the difference x of two log-probabilities, which comes as a Pair: the ratio e^x, and Schulman's
+// (2020) estimators of the KL divergence. See log_ratio.h.
 
 // e^x = size * 2^power, so that a small factor can join before it overflows.
 struct Power {

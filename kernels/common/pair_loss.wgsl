@@ -1,6 +1,6 @@
-// What losses on pairs share: 1024 pairs to a workgroup, partial sums, and their order. `terms` writes what belongs to a pair,
-// and the loss as well where there is only one workgroup; otherwise `finish` adds the partial sums up. The op's own text
-// declares `add_pair(i, &sums)`, which writes the outputs of one pair.
+// What losses on pairs share: 1024 pairs to a workgroup, partial sums, and their order. `terms` writes what belongs to
+// a pair, and the loss as well where there is only one workgroup; otherwise `finish` adds the partial sums up. The op's
+// own text declares `add_pair(i, &sums)`, which writes the outputs of one pair.
 
 const PAIRS = 1024u;
 const SUM_WORDS = 12u;
@@ -25,14 +25,6 @@ fn merge_sums(a: Sums, b: Sums) -> Sums {
     a.halves + b.halves,
   );
 }
-fn load_pair(at: u32) -> Pair {
-  return Pair(work(at), work(at + 1u));
-}
-fn store_pair(at: u32, x: Pair) {
-  set_work(at, x.high);
-  set_work(at + 1u, x.low);
-}
-
 fn weight_of(i: u32) -> f32 {
   if (!has_weight()) {
     return 1.0;

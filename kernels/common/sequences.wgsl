@@ -1,10 +1,10 @@
-// Where sequences lie in [B, T] tensors, in packed ones and in a flat [N] (one sequence). The op's own text says where its
-// offsets stand: const OFFSETS_INPUT = 4u. Word 0 of its scratch belongs to this text, and with offsets its first pass is
-// `check_offsets` (one workgroup; sequences.webgpu.ts has it).
+// Where sequences lie in [B, T] tensors, in packed ones and in a flat [N] (one sequence). The op's own text says where
+// its offsets stand: const OFFSETS_INPUT = 4u. Word 0 of its scratch belongs to this text, and with offsets its first
+// pass is `check_offsets` (one workgroup; sequences.webgpu.ts has it).
 //
-// Long sequences are cut into chunks of `size` tokens, counted from the start of each sequence, so that a packed call and a
-// padded one add the same numbers in the same order. Chunks are numbered by slots; the slots that have no tokens are there
-// because the host does not know packed lengths.
+// Long sequences are cut into chunks of `size` tokens, counted from the start of each sequence, so that a packed call
+// and a padded one add the same numbers in the same order. Chunks are numbered by slots; the slots that have no tokens
+// are there because the host does not know packed lengths.
 
 const NO_SEQUENCE = 0xffffffffu;
 
@@ -13,8 +13,8 @@ struct Span {
   length: u32,
 }
 
-// Do the offsets start at 0, never fall and end at N? The first that is wrong is reported, and no token may be touched then:
-// falling offsets overlap, so that no sequence of the call can be trusted.
+// Do the offsets start at 0, never fall and end at N? The first that is wrong is reported, and no token may be touched
+// then: falling offsets overlap, so that no sequence of the call can be trusted.
 @compute @workgroup_size(LANES)
 fn check_offsets(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   if (group_of(id) > 0u) {
@@ -61,25 +61,6 @@ fn is_valid(i: u32) -> bool {
   return in_valid(i) != 0u;
 }
 
-// The sequence of a token. Not to be called where offsets_broken().
-fn sequence_of(i: u32) -> u32 {
-  if (!has_offsets()) {
-    return i / args.T;
-  }
-  // The last b whose offset is at most i: sequences without tokens are passed over.
-  var low = 0u;
-  var high = args.B;
-  while (high - low > 1u) {
-    let middle = (low + high) / 2u;
-    if (u32(in_offsets(middle)) <= i) {
-      low = middle;
-    } else {
-      high = middle;
-    }
-  }
-  return low;
-}
-
 struct Chunk {
   sequence: u32,  // NO_SEQUENCE: an empty slot, or broken offsets
   number: u32,    // within its sequence
@@ -91,8 +72,8 @@ fn chunks_of(length: u32, size: u32) -> u32 {
   return (length + size - 1u) / size;
 }
 
-// The slot of a sequence's first chunk; the others follow it. Packed: no two sequences meet, as b of length n takes at most
-// floor(n / size) + 1 slots more than those of full chunks before it. Not to be called where offsets_broken().
+// The slot of a sequence's first chunk; the others follow it. No two packed sequences meet: of n tokens from `start` on
+// there are at most floor((start + n) / size) - floor(start / size) + 1 chunks. Not to be called where offsets_broken().
 fn first_slot_of(b: u32, size: u32) -> u32 {
   if (!has_offsets()) {
     return b * chunks_of(args.T, size);

@@ -6,8 +6,8 @@
 //   sequences      where sequences may have several chunks: their sums
 //   finish         the sums of the sequences, and the loss
 // The op's own text declares, beside what merge.wgsl asks for (a Sums has `term: Pair`, the terms of the numerator),
-//   const SUM_WORDS, STATS        words of its sums in scratch (16 at most), elements of `stats`
-//   load_sums(at), store_sums(at, sums)
+//   const STATS                   elements of `stats`
+//   load_sums(at), store_sums(at, sums)   16 words of scratch at most
 //   first_sums(chunk, slot, lane) what a lane begins with; all take part, and `coefficient` is known
 //   add_token(i, &sums)           one token that counts: writes its outputs
 //   last_sums(sums)               what a lane's sums come to
@@ -241,14 +241,6 @@ fn finish(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index)
   set_stats(1u, f32(denominator()));
   set_stats(2u, f32(all_tokens()));
   write_stats(sums);
-}
-
-fn load_pair(at: u32) -> Pair {
-  return Pair(work(at), work(at + 1u));
-}
-fn store_pair(at: u32, x: Pair) {
-  set_work(at, x.high);
-  set_work(at + 1u, x.low);
 }
 
 // Numbers in the order of whole ones, infinities and all, for minima and maxima that keep a NaN: see least_of, most_of.

@@ -1,5 +1,5 @@
-// The loss of one pair and its derivatives; formulas in dpo_loss.h. Each is written from the side that neither overflows nor
-// cancels: 1 - s(x) as s(-x), e^-x s(x / t) as one exponential. Log-ratios and margins are Pairs.
+// The loss of one pair and its derivatives; formulas in dpo_loss.h. Each is written from the side that neither
+// overflows nor cancels: 1 - s(x) as s(-x), e^-x s(x / t) as one exponential. Log-ratios and margins are Pairs.
 
 // Codes of `kind`; what is left is sigmoid-norm: sigmoid on log-ratios per token.
 const SIGMOID = 0u;

@@ -1,5 +1,5 @@
-// See dpo_loss.h, dpo_kinds.wgsl for the formulas, and common/pair_loss.wgsl for the passes. 4 B per input and 20 B written
-// per pair: the least there is. Lengths that nobody divides by are not read.
+// See dpo_loss.h, dpo_kinds.wgsl for the formulas, and common/pair_loss.wgsl for the passes. 4 B per input and 20 B
+// written per pair: the least there is. Lengths that nobody divides by are not read.
 
 const CHOSEN_LENGTH_INPUT = 4u;
 const REJECTED_LENGTH_INPUT = 5u;

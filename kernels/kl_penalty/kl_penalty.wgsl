@@ -1,5 +1,5 @@
-// See kl_penalty.h, and common/token_loss.wgsl for the passes. Bytes per token: 16, the least there is; with `valid` 18 for
-// 17, as the tokens are counted before any gradient can be written.
+// See kl_penalty.h, and common/token_loss.wgsl for the passes. Bytes per token: 16, the least there is; with `valid` 18
+// for 17, as the tokens are counted before any gradient can be written.
 
 const OFFSETS_INPUT = 3u;
 const STATS = 6u;
@@ -66,7 +66,7 @@ fn add_token(i: u32, sums: ptr<function, Sums>) {
   }
   var slope = e.slope;
   if (args.gradient == 0u) {
-    slope = select(value_of(e.kl) + e.slope, -value_of(x), args.estimator <= K3);
+    slope = select(value_of(pair_add(e.kl, Pair(e.slope, 0.0))), -value_of(x), args.estimator <= K3);
   }
   slope = select(slope, 0.0, bites);
   set_gradLogprob(i, scaled(coefficient * weight, slope));

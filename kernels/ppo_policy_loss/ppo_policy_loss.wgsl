@@ -1,9 +1,9 @@
 // See ppo_policy_loss.h, and common/token_loss.wgsl for the passes. With sequence ratios two more before `terms`:
 //   log_ratios  per chunk: the sum of x
 //   pulls       direct gradient only, per chunk: what all tokens of the sequence are pulled by
-// Both results are added up over the chunks of a sequence by whoever needs them.
-// Bytes per token: 16, the least there is; with `valid` 18 for 17 (counted before any gradient can be written); sequence
-// ratios read 8 more, and 4 more for the direct gradient, because no gradient is known before the whole sequence was read.
+// Both results are added up over the chunks of a sequence by whoever needs them. Bytes per token: 16, the least there
+// is; with `valid` 18 for 17 (counted before any gradient can be written); sequence ratios read 8 more, and 4 more for
+// the direct gradient, because no gradient is known before the whole sequence was read.
 
 const OFFSETS_INPUT = 4u;
 const STATS = 13u;

@@ -1,11 +1,11 @@
-// See ppo_value_loss.h, and common/token_loss.wgsl for the passes. Bytes per token: 12 (16 with clip), the least there is;
-// with `valid` 2 more for 1, as the tokens are counted before any gradient can be written.
+// See ppo_value_loss.h, and common/token_loss.wgsl for the passes. Bytes per token: 12 (16 with clip), the least there
+// is; with `valid` 2 more for 1, as the tokens are counted before any gradient can be written.
 
 const OFFSETS_INPUT = 4u;
 const STATS = 10u;
 
-// Moments of R - V and of R over the same tokens: mean and sum of squared deviations. While a lane adds up its tokens they
-// are sums of deviations from the lane's first token, and of their squares.
+// Moments of R - V and of R over the same tokens: mean and sum of squared deviations. While a lane adds up its tokens
+// they are sums of deviations from the lane's first token, and of their squares.
 struct Moments {
   mean: Pair,
   m2: Pair,
