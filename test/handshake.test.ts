@@ -11,7 +11,9 @@ import { root } from './root.ts'
 const said = (change: (folder: string) => void): { code: string; message: string; why: string; auto: string } => {
   const folder = mkdtempSync(join(tmpdir(), 'prefgrad-handshake-'))
   try {
-    cpSync(join(root, 'dist/lib'), join(folder, 'dist/lib'), { recursive: true })
+    for (const part of ['lib', 'kernels']) {
+      cpSync(join(root, 'dist', part), join(folder, 'dist', part), { recursive: true })
+    }
     writeFileSync(join(folder, 'package.json'), readFileSync(join(root, 'package.json')))
     change(folder)
     const code = `
@@ -69,7 +71,9 @@ test('an addon of another table is refused at load, with every difference', () =
 test('a copy of the library with its addon works wherever it lies', () => {
   const folder = mkdtempSync(join(tmpdir(), 'prefgrad-copy-'))
   try {
-    cpSync(join(root, 'dist/lib'), join(folder, 'dist/lib'), { recursive: true })
+    for (const part of ['lib', 'kernels']) {
+      cpSync(join(root, 'dist', part), join(folder, 'dist', part), { recursive: true })
+    }
     withAddon(folder)
     const code = `import { gradNorm } from './dist/lib/index.js'; console.log(gradNorm({ grad: Float32Array.of(3, 4) }).norm.item())`
     writeFileSync(join(folder, 'package.json'), '{ "type": "module" }')
