@@ -11,6 +11,9 @@ export interface GpuStorage extends Storage {
 }
 
 export const STORAGE_USAGE = 0x80 | 0x08 | 0x04 // STORAGE | COPY_DST | COPY_SRC
+/** Rounds up to a multiple. */
+export const up = (bytes: number, to: number): number => Math.ceil(bytes / to) * to
+
 const SMALLEST = 256
 /** Four sizes to each power of two: at most a quarter is wasted. */
 const classOf = (bytes: number): number => {
