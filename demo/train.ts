@@ -6,7 +6,7 @@ import type { CheckpointReport } from '../lib/train/report_data.ts'
 import { mean } from '../lib/train/statistics.ts'
 import { compare, klFromStart, perplexity } from './measure.ts'
 import type { Prompt } from './prompts.ts'
-import { COMPLETION_TOKENS, FIRST_YEAR } from './settings.ts'
+import { FIRST_YEAR } from './settings.ts'
 import { encodedPrompt, joined, PRETRAIN_WINDOW, type Sample, type World } from './world.ts'
 
 export interface Curve {
@@ -131,7 +131,7 @@ export const trainPpo = async (
   for await (const record of ppo(policy, world.start, byModel, prompts.map(encodedPrompt), {
     ...rest,
     ...leash,
-    maxNewTokens: COMPLETION_TOKENS,
+    maxNewTokens: world.size.COMPLETION_TOKENS,
     pretrain: goodhart ? [] : world.text('train', FIRST_YEAR, PRETRAIN_WINDOW / 2),
     endOfText: world.tokenizer.endOfText,
     decode: (ids) => world.tokenizer.decode(ids),

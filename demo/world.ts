@@ -9,7 +9,7 @@ import { Tokenizer, TransformerPolicy } from '../lib/model/index.ts'
 import { cleanLexicon, loadLexicon, splitLexicon } from './lexicon.ts'
 import { wordPreference } from './preference.ts'
 import { extractPrompts, type Prompt, type PromptRequest } from './prompts.ts'
-import { COMPLETION_TOKENS, PRETRAIN, PROMPT_TOKENS, type Size } from './settings.ts'
+import { PRETRAIN, PROMPT_TOKENS, type Size } from './settings.ts'
 import { type Address, loadAddresses, type Split } from './text.ts'
 import { windows } from './windows.ts'
 
@@ -72,18 +72,20 @@ export class World {
 
   /** Real text to imitate or to be surprised by. */
   text(split: Split, from: number, window: number): EncodedSft[] {
-    const documents = this.addresses
-      .filter((address) => address.split === split && address.year >= from)
-      .map(({ text }) =>
-        Int32Array.from([this.tokenizer.endOfText, ...this.tokenizer.encode(text), this.tokenizer.endOfText]),
-      )
+    const documents = this.#texts(split, from).map((text) =>
+      Int32Array.from([this.tokenizer.endOfText, ...this.tokenizer.encode(text), this.tokenizer.endOfText]),
+    )
     return windows(documents, window)
   }
 
   bytes(split: Split, from: number): number {
+    return this.#texts(split, from).reduce((n, text) => n + Buffer.byteLength(text), 0)
+  }
+
+  #texts(split: Split, from: number): string[] {
     return this.addresses
       .filter((address) => address.split === split && address.year >= from)
-      .reduce((n, { text }) => n + Buffer.byteLength(text), 0)
+      .map(({ text }) => text.slice(0, this.size.CHARACTERS))
   }
 
   /** `perPrompt` continuations of each prompt, at temperature 1. */
@@ -96,7 +98,8 @@ export class World {
   ): Promise<Sample[][]> {
     const repeated = prompts.flatMap((prompt) => Array.from({ length: perPrompt }, () => prompt.tokens))
     const { endOfText } = this.tokenizer
-    const completions = await policy.generate(repeated, { maxTokens: COMPLETION_TOKENS, seed, endOfText, onProgress })
+    const { COMPLETION_TOKENS: maxTokens } = this.size
+    const completions = await policy.generate(repeated, { maxTokens, seed, endOfText, onProgress })
     return prompts.map((_, p) =>
       completions.slice(p * perPrompt, (p + 1) * perPrompt).map(({ tokens, ended }) => ({
         tokens,

@@ -8,13 +8,33 @@ import type { WebgpuBackend } from '../lib/backends/webgpu.ts'
 import { type Device, openDevice } from '../lib/index.ts'
 import { checkConfig, RewardModel, TransformerPolicy } from '../lib/model/index.ts'
 import { Random } from '../lib/random.ts'
-import { dpo, ppo, RunFolder, reward, sft } from '../lib/train/index.ts'
+import { dpo, evaluateNll, evaluateReward, ppo, RunFolder, reward, sft } from '../lib/train/index.ts'
 import { softwareGpu } from './software_gpu.ts'
 
 const config = checkConfig({ vocabularySize: 32, width: 16, layers: 1, heads: 2, hidden: 32, contextLength: 32 })
 const gpu = await openDevice('webgpu', { gpu: await softwareGpu(), software: true })
 const cpu = await openDevice('cpu', { threads: 1 })
-const { counters } = gpu.backend as WebgpuBackend
+const backend = gpu.backend as WebgpuBackend
+const { counters } = backend
+
+/** Pieces of GPU memory that somebody holds: waiting for the garbage collector to give them back would not do. */
+let held = 0
+const [alloc, free] = [backend.alloc.bind(backend), backend.free.bind(backend)]
+backend.alloc = (bytes) => {
+  held++
+  return alloc(bytes)
+}
+backend.free = (storage) => {
+  held--
+  free(storage)
+}
+/** GPU buffers that were made; readbacks have buffers of their own. */
+let made = 0
+const create = backend.gpu.createBuffer.bind(backend.gpu)
+backend.gpu.createBuffer = (descriptor) => {
+  if ((descriptor.usage & 0x80) !== 0) made++
+  return create(descriptor)
+}
 
 const random = new Random(5)
 const words = (length: number) => Int32Array.from({ length }, () => 1 + random.integer(31))
@@ -32,13 +52,20 @@ const pairs = prompts.map((prompt, i) => ({
   weight: 1,
 }))
 const questions = prompts.map((tokens) => ({ tokens, prompt: tokens.join() }))
-const settings = { lr: 1e-2, batchSize: 4, epochs: 10, seed: 3 }
+const settings = { lr: 2e-2, batchSize: 4, epochs: 5, seed: 3 }
 const fresh = (device: Device) => TransformerPolicy.create(device, config, new Random(1))
 
-type Records = Record<string, number>[]
-const collect = async (records: AsyncIterable<object>): Promise<Records> => {
-  const all: Records = []
-  for await (const record of records) all.push(record as Record<string, number>)
+/** The records of a run, and what was done by then. */
+interface Collected {
+  records: Record<string, number>[]
+  done: { readbacks: number; submits: number; dispatches: number; held: number; made: number }[]
+}
+const collect = async (records: AsyncIterable<object>): Promise<Collected> => {
+  const all: Collected = { records: [], done: [] }
+  for await (const record of records) {
+    all.records.push(record as Record<string, number>)
+    all.done.push({ ...counters, held, made })
+  }
   return all
 }
 
@@ -62,23 +89,24 @@ const loops: Record<string, { run: (device: Device) => AsyncIterable<object>; ke
 }
 
 for (const [name, { run, key }] of Object.entries(loops)) {
-  test(`${name} gives the cpu's first losses, learns, and waits once a step`, async (t) => {
-    const expected = await collect(run(cpu))
-    const before = { ...counters }
-    const got = await collect(run(gpu))
+  test(`${name} gives the cpu's first losses, learns, waits once a step, and then needs no more memory`, async (t) => {
+    const { records: expected } = await collect(run(cpu))
+    const { records: got, done } = await collect(run(gpu))
     assert.equal(got.length, expected.length)
     assertNear(got[0], expected[0], FIRST)
     assertNear(got[1], expected[1], 10 * FIRST)
     assert.ok(got[got.length - 1][key] < 0.9 * got[0][key], `${key} went from ${got[0][key]} to ${got.at(-1)![key]}`)
-    const steps = got.length
-    const readbacks = counters.readbacks - before.readbacks
-    // DPO reads the reference's log-probabilities once before its first step.
-    assert.ok(readbacks <= steps + 2, `${readbacks} readbacks in ${steps} steps`)
-    t.diagnostic(`${((counters.dispatches - before.dispatches) / steps).toFixed(0)} dispatches a step`)
+    const [first, last] = [done[0], done[done.length - 1]]
+    const steps = done.length - 1
+    assert.equal(last.readbacks - first.readbacks, steps)
+    assert.equal(last.submits - first.submits, steps)
+    assert.equal(last.held, done[1].held)
+    assert.equal(last.made, done[2].made)
+    t.diagnostic(`${((last.dispatches - first.dispatches) / steps).toFixed(0)} dispatches a step`)
   })
 }
 
-test("ppo gives the cpu's first round, and waits once for each token and step", async (t) => {
+test("ppo gives the cpu's first round, waits once for each token and step, and then needs no more memory", async (t) => {
   const run = async function* (device: Device) {
     yield* ppo(
       fresh(device).clone({ valueHead: true }),
@@ -86,7 +114,7 @@ test("ppo gives the cpu's first round, and waits once for each token and step", 
       (samples) => samples.map(({ completionTokens }) => completionTokens.reduce((a, b) => a + b, 0) / 100),
       questions,
       {
-        iterations: 6,
+        iterations: 4,
         rollouts: 16,
         maxNewTokens: 4,
         minibatches: 2,
@@ -101,17 +129,20 @@ test("ppo gives the cpu's first round, and waits once for each token and step", 
       },
     )
   }
-  const expected = await collect(run(cpu))
-  const before = { ...counters }
-  const got = await collect(run(gpu))
+  const { records: expected } = await collect(run(cpu))
+  const { records: got, done } = await collect(run(gpu))
   assertNear(got[0], expected[0], 20 * FIRST)
   const scores = got.map((record) => record['objective/scores'])
   assert.ok(scores[scores.length - 1] > scores[0], `scores ${scores}`)
-  const rounds = got.length
-  const [readbacks, dispatches] = [counters.readbacks - before.readbacks, counters.dispatches - before.dispatches]
+  const [first, last] = [done[0], done[done.length - 1]]
+  const rounds = done.length - 1
   // A round: 4 tokens, rollouts, reference, shaping, and 2 epochs of 2 steps.
-  assert.ok(readbacks <= rounds * (4 + 3 + 4) + 2, `${readbacks} readbacks in ${rounds} rounds`)
-  t.diagnostic(`a round of 4 tokens and 4 steps: ${dispatches / rounds} dispatches, ${readbacks / rounds} readbacks`)
+  assert.equal((last.readbacks - first.readbacks) / rounds, 4 + 3 + 4)
+  assert.equal(last.held, done[1].held)
+  assert.equal(last.made, done[1].made)
+  t.diagnostic(
+    `a round of 4 tokens and 4 steps: ${((last.dispatches - first.dispatches) / rounds).toFixed(0)} dispatches`,
+  )
 })
 
 test('a run that was stopped and resumed gives the bits of one that was not', async (t) => {
@@ -125,7 +156,7 @@ test('a run that was stopped and resumed gives the bits of one that was not', as
   const stopped = async () => {
     const store = new RunFolder(path, { identity })
     for await (const { step } of sft(fresh(gpu), texts, { ...settings, store, signal: controller.signal })) {
-      if (step === 11) controller.abort()
+      if (step === 7) controller.abort()
     }
   }
   await assert.rejects(stopped, { code: 'ERR_ABORTED' })
@@ -134,21 +165,17 @@ test('a run that was stopped and resumed gives the bits of one that was not', as
   assert.deepEqual(await again.parameters().flat.read(), await whole.parameters().flat.read())
 })
 
-test('memory stays as it is over many steps', async () => {
-  const { gpu: device } = gpu.backend as WebgpuBackend
-  let made = 0
-  const create = device.createBuffer.bind(device)
-  device.createBuffer = (descriptor) => {
-    if ((descriptor.usage & 0x80) !== 0) made++
-    return create(descriptor)
-  }
-  let step = 0
-  let warm = 0
-  for await (const _ of sft(fresh(gpu), texts, { ...settings, epochs: 20 })) {
-    step++
-    if (step === 15) warm = made
-  }
-  device.createBuffer = create
-  assert.equal(step, 60)
-  assert.equal(made, warm)
+test('models that are disposed leave nothing behind', async () => {
+  const before = held
+  const policy = fresh(gpu)
+  const reference = policy.clone({ valueHead: true })
+  const judge = RewardModel.fromPolicy(policy)
+  await collect(dpo(policy, reference, pairs, { ...settings, maxSteps: 1 }))
+  await collect(reward(judge, pairs, { ...settings, maxSteps: 1 }))
+  await evaluateNll(policy, texts)
+  const { decided } = await evaluateReward(judge, pairs)
+  assert.equal(decided, 8)
+  await policy.generate(prompts, { maxTokens: 2 })
+  for (const model of [policy, reference, judge]) model.dispose()
+  assert.equal(held, before)
 })
