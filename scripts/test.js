@@ -7,6 +7,8 @@ import { availableParallelism } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
+// Tests start from the environment that they were given; looking for software adapters changes this process's own.
+const env = { ...process.env }
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const words = process.argv.slice(2)
 // What was compiled from a file that is gone would still be there.
@@ -45,6 +47,7 @@ for (const name of (process.env.PREFGRAD_REQUIRE ?? '').split(',').filter((word)
 const concurrency = `--test-concurrency=${Math.max(1, Math.min(4, availableParallelism()))}`
 const ran = spawnSync(process.execPath, ['--test', '--test-reporter=spec', concurrency, ...files], {
   cwd: root,
+  env,
   stdio: 'inherit',
 })
 
