@@ -16,10 +16,16 @@ import { evaluationRow, perplexity } from './measure.ts'
 import { readOwnPairs, rewardJudge } from './own_pairs.ts'
 import { reportData } from './report.ts'
 import { FIRST_YEAR, POLICY_FOLDER, SMALL } from './settings.ts'
-import { makeValidation, trainDpo, trainPpo, trainReward } from './train.ts'
+import { FLUENT, makeValidation, type Trained, trainDpo, trainPpo, trainReward } from './train.ts'
 import { World } from './world.ts'
 
 const percent = (x: number): string => `${(100 * x).toFixed(1)} %`
+
+/** The start itself is one of the checkpoints: it is kept when training cost every other one its language. */
+const chosenOf = ({ chosenStep }: Trained): string =>
+  chosenStep === 0
+    ? `the start is kept: no checkpoint won while its perplexity stayed within ${percent(FLUENT - 1)} of the start's`
+    : `checkpoint ${chosenStep}`
 
 const main = async (): Promise<void> => {
   const { values } = parseArgs({
@@ -100,7 +106,7 @@ const main = async (): Promise<void> => {
     const last = trained.checkpoints[trained.checkpoints.length - 1]
     return [
       trained,
-      `KL ${last.kl.toFixed(1)} nats, validation win rate ${percent(last.proxy ?? 0)}, checkpoint ${trained.chosenStep}`,
+      `KL ${last.kl.toFixed(1)} nats, validation win rate ${percent(last.proxy ?? 0)}, ${chosenOf(trained)}`,
     ]
   })
   const dpo = goodhart
@@ -113,7 +119,7 @@ const main = async (): Promise<void> => {
         const last = trained.checkpoints[trained.checkpoints.length - 1]
         return [
           trained,
-          `${chosen.length} pairs, KL ${last.kl.toFixed(1)} nats, validation win rate ${percent(last.proxy ?? 0)}, checkpoint ${trained.chosenStep}`,
+          `${chosen.length} pairs, KL ${last.kl.toFixed(1)} nats, validation win rate ${percent(last.proxy ?? 0)}, ${chosenOf(trained)}`,
         ]
       })
 

@@ -50,6 +50,9 @@ export const makeValidation = async (world: World, seed: number): Promise<Valida
   return { prompts, start, startPerplexity: await perplexity(world, world.start, 'validation') }
 }
 
+/** Perplexity on real text that a checkpoint may have, as a multiple of the start's. */
+export const FLUENT = 1.15
+
 /** Keeps the checkpoint with the best proxy win rate among those whose perplexity stays near the start's. */
 class Lookout {
   readonly checkpoints: CheckpointReport[] = []
@@ -84,7 +87,7 @@ class Lookout {
       ...(world.gold === undefined ? {} : { gold: await rate(world.gold) }),
     })
     // A policy that lost its language does not count, whatever it wins.
-    const fluent = (await perplexity(world, policy, 'validation')) <= 1.15 * startPerplexity
+    const fluent = (await perplexity(world, policy, 'validation')) <= FLUENT * startPerplexity
     if (this.best === undefined || (fluent && proxy > this.#bestRate)) {
       this.best?.dispose()
       this.best = policy.clone({ valueHead: false })
