@@ -2,6 +2,11 @@
 // and it must agree with lib/spec. Rows: op, pass, dtype, argument struct, kernel (in the namespace of the ISA).
 #pragma once
 
+// Rows of the second list: op, argument struct; the launches are planned by the `plan` of that struct.
+#if defined(PREFGRAD_LAUNCHES)
+#include "rms_norm/rms_norm.launch.h"
+#endif
+
 #if defined(PREFGRAD_CPU)
 #include "token_logprobs/token_logprobs.cpu.h"
 #include "token_logprobs/token_logprobs_backward.cpu.h"
@@ -103,4 +108,8 @@
   PASS("poolRows", "forward", "f32", PoolRows, pool_rows_forward)                                   \
   PASS("poolRowsBackward", "forward", "f32", PoolRowsBackward, pool_rows_backward) \
   PASS("sampleTokens", "forward", "f32", SampleTokens, sample_tokens)
+
+#define PREFGRAD_CUDA_OPS(OP)                                                                       \
+  OP("rmsNorm", RmsNorm)                                                                            \
+  OP("rmsNormBackward", RmsNormBackward)
 // clang-format on

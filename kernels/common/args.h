@@ -6,24 +6,35 @@
 //   accumulate  int64, bit per output: add to what it holds (only in ops with gradient outputs)
 //   pointers  inputs, outputs, workspace, fault (null when absent)
 #pragma once
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
+#if !defined(PREFGRAD_CUDA)
+#include <atomic>
+#endif
 
 namespace prefgrad {
 
 // The first value of a call that a kernel could not use: the smallest (argument, flat index) wins, whatever the threads do.
 struct Fault {
   static constexpr uint64_t none = ~uint64_t{0};
-  std::atomic<uint64_t> first{none};
+#if defined(PREFGRAD_CUDA)
+  unsigned long long first;
 
   // `argument` is the input's place in the row.
+  __device__ void report(unsigned argument, int64_t index) {
+    atomicMin(&first, static_cast<unsigned long long>(argument) << 48 | static_cast<unsigned long long>(index));
+  }
+#else
+  std::atomic<uint64_t> first{none};
+
   void report(unsigned argument, int64_t index) {
     const uint64_t mine = uint64_t{argument} << 48 | static_cast<uint64_t>(index);
     uint64_t seen = first.load(std::memory_order_relaxed);
     while (mine < seen && !first.compare_exchange_weak(seen, mine, std::memory_order_relaxed)) {
     }
   }
+#endif
 };
 
 // Work items [begin, end) of one pass; `worker` counts from 0 below the device's threads and picks scratch space.
