@@ -34,7 +34,8 @@
     },
     {
       "target_name": "prefgrad",
-      "sources": ["native/addon.cc", "native/cpu_device.cc", "native/thread_pool.cc"],
+      "sources": ["native/addon.cc", "native/cpu_device.cc", "native/thread_pool.cc", "native/cuda_addon.cc", "native/cuda_device.cc",
+                  "native/cuda_driver.cc", "native/cuda_ops.cc"],
       "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
       "dependencies": ["cpu_baseline"],
       "conditions": [["target_arch=='x64'", { "dependencies": ["cpu_avx2", "cpu_avx512"] }]],

@@ -11,6 +11,8 @@ export interface Storage {
   users?: number
   /** cpu only. */
   readonly buffer?: ArrayBuffer
+  /** cuda only: the address on the device. */
+  readonly pointer?: number
 }
 
 /** Part of a piece of memory. */
@@ -55,6 +57,12 @@ export interface BoundLaunch {
   run(): FaultRecord | undefined
 }
 
+/** Several launches as one. */
+export interface CapturedLaunches {
+  run(): void
+  dispose(): void
+}
+
 export interface Backend {
   readonly kind: 'cpu' | 'cuda' | 'webgpu'
   /** What runs, for people: `cpu:avx512`. */
@@ -73,11 +81,17 @@ export interface Backend {
   run(launch: Launch): FaultRecord | undefined
   /** The same for a launch that runs many times; its words may change in between. */
   bind(launch: Launch): BoundLaunch
+  /** Records launches as one that runs them all in order; their words may change in between. Absent: they run one by one. */
+  capture?(launches: readonly Launch[]): CapturedLaunches
   /** Waits for everything, and rejects with what a kernel met; absent where calls have computed when they return. */
   check?(): Promise<void>
   /** Submits what was encoded; absent where nothing is. */
   flush?(): void
   /** The caller's own buffer; webgpu only. */
   wrap?(buffer: GPUBuffer): Storage
+  /** The caller's own memory on the device; cuda only. */
+  wrapPointer?(pointer: bigint): Storage
+  /** The queue that calls are put into; cuda only. */
+  readonly stream?: bigint
   dispose(): void
 }

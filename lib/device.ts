@@ -118,6 +118,43 @@ export class Device {
   }
 
   /**
+   * A tensor in memory of this GPU that another addon made, without a copy: cuda only. Unsafe: nothing can check that `pointer`
+   * is the address of as many bytes, that they stay there as long as the tensor is used, or that other streams are done with
+   * them. The memory stays the caller's: `dispose()` lets go of it.
+   */
+  wrapPointer<D extends Dtype>(pointer: bigint, shape: readonly number[], dtype: D): Tensor<D> {
+    this.#check()
+    const { backend } = this
+    if (backend.wrapPointer === undefined) {
+      return refuse('ERR_DEVICE_MISMATCH', `${this.name} has no device pointers to wrap.`, {
+        fix: 'Use device.tensor(typedArray).',
+      })
+    }
+    if (!Object.hasOwn(BYTES, dtype)) {
+      const fix = `Use one of ${Object.keys(BYTES).join(', ')}.`
+      refuse('ERR_DTYPE', `there is no element type ${describe(dtype)}.`, { arg: 'dtype', value: dtype, fix })
+    }
+    if (typeof pointer !== 'bigint' || pointer <= 0n || pointer > BigInt(Number.MAX_SAFE_INTEGER)) {
+      refuse('ERR_ARGUMENT', `pointer must be a device address as a bigint, and is ${describe(pointer)}.`, {
+        arg: 'pointer',
+        value: pointer,
+      })
+    }
+    if (Number(pointer) % BYTES[dtype] !== 0) {
+      refuse('ERR_ARGUMENT', `pointer must be a multiple of ${BYTES[dtype]}, the size of ${dtype}.`, { arg: 'pointer' })
+    }
+    return new Tensor(this, backend.wrapPointer(pointer), dtype, readShape(shape, 'shape'))
+  }
+
+  /** The CUstream that calls are enqueued on, for other addons: cuda only. */
+  get stream(): bigint {
+    this.#check()
+    const { stream } = this.backend
+    if (stream === undefined) return refuse('ERR_DEVICE_MISMATCH', `${this.name} has no CUDA stream.`)
+    return stream
+  }
+
+  /**
    * The elements of several tensors with one wait for the device: copies, but on cpu, where nothing is waited for, the tensors' own
    * memory.
    */

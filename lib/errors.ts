@@ -14,6 +14,7 @@
  * | `ERR_DISPOSED` | a tensor, device or prepared call was used after `dispose()` |
  * | `ERR_DEVICE_MISMATCH` | tensors of different devices met in one call |
  * | `ERR_NO_DEVICE` | the wanted device is not there |
+ * | `ERR_DRIVER_TOO_OLD` | the GPU's driver is older than this version of the library needs |
  * | `ERR_DEVICE_LOST` | the device stopped working; open a new one |
  * | `ERR_OUT_OF_MEMORY` | the device or the process has no memory left for this |
  * | `ERR_ADDON` | the native addon is missing or does not fit this version of the library |
@@ -39,6 +40,7 @@ export type ErrorCode =
   | 'ERR_DISPOSED'
   | 'ERR_DEVICE_MISMATCH'
   | 'ERR_NO_DEVICE'
+  | 'ERR_DRIVER_TOO_OLD'
   | 'ERR_DEVICE_LOST'
   | 'ERR_OUT_OF_MEMORY'
   | 'ERR_ADDON'

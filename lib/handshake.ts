@@ -48,6 +48,28 @@ export const compareWithTable = (
   return differences
 }
 
+/** Every difference between the addon's list of CUDA ops and the table, in words; empty when they agree. */
+export const compareOps = (
+  ops: readonly { op: string; words: number; pointers: number }[],
+  rows: Readonly<Record<string, OpSpec>> = table,
+): string[] => {
+  const differences: string[] = []
+  const native = new Map(ops.map((entry) => [entry.op, entry]))
+  for (const [op, spec] of Object.entries(rows)) {
+    const { words, pointers } = layoutOf(spec)
+    const entry = native.get(op)
+    native.delete(op)
+    if (entry === undefined) continue
+    if (entry.words !== words || entry.pointers !== pointers) {
+      differences.push(
+        `${op} takes ${entry.words} words and ${entry.pointers} pointers, and the table has ${words} and ${pointers}`,
+      )
+    }
+  }
+  for (const op of native.keys()) differences.push(`the table has no ${op}`)
+  return differences
+}
+
 /** Where the kernels of a pass stand in the addon's list: by op, element type and place of the pass in the row. */
 export type KernelIndex = ReadonlyMap<string, ReadonlyMap<string, readonly number[]>>
 

@@ -1,4 +1,12 @@
 /** Opening devices: which there are, which is chosen, and why not the others. */
+import {
+  CUDA_OPTIONS,
+  type CudaOptions,
+  missingCuda,
+  missingEmulator,
+  openCuda,
+  openEmulator,
+} from './backends/cuda/open.ts'
 import { CPU_OPTIONS, type CpuOptions, loadAddon, openCpu } from './backends/native.ts'
 import { findNodeGpu } from './backends/webgpu/node_gpu.ts'
 import { findAdapter, openWebgpu, WEBGPU_OPTIONS, type WebgpuOptions } from './backends/webgpu/open.ts'
@@ -7,8 +15,9 @@ import { Device } from './device.ts'
 import { PrefgradError } from './errors.ts'
 import { describe, refuse, unknownName } from './refuse.ts'
 
-export type DeviceName = 'cpu' | 'cuda' | 'webgpu' | 'auto'
-export type DeviceOptions = CpuOptions & WebgpuOptions
+/** 'cuda:emulated' runs the CUDA kernels on the CPU, for tests; it is opened only by this name. */
+export type DeviceName = 'cpu' | 'cuda' | 'webgpu' | 'cuda:emulated' | 'auto'
+export type DeviceOptions = CpuOptions & WebgpuOptions & CudaOptions
 
 /** One candidate of the selection list, in order of preference. */
 interface Candidate {
@@ -23,14 +32,9 @@ interface Candidate {
 const candidates: readonly Candidate[] = [
   {
     name: 'cuda',
-    options: [],
-    missing: async () => 'this version has no cuda kernels',
-    open: async () =>
-      refuse('ERR_NO_DEVICE', 'this version has no cuda kernels.', {
-        arg: 'device',
-        value: 'cuda',
-        fix: "Use openDevice('cpu').",
-      }),
+    options: CUDA_OPTIONS,
+    missing: async (options) => missingCuda(options),
+    open: async (options) => new Device(openCuda(options)),
   },
   {
     name: 'webgpu',
@@ -55,6 +59,13 @@ const candidates: readonly Candidate[] = [
     open: async (options) => new Device(openCpu(options)),
   },
 ]
+
+const emulator: Candidate = {
+  name: 'cuda:emulated',
+  options: CUDA_OPTIONS,
+  missing: async () => missingEmulator(),
+  open: async (options) => new Device(openEmulator(options)),
+}
 
 /** A choice among devices takes the options of all of them; each is told its own. */
 const checkOptions = (options: DeviceOptions): void => {
@@ -87,7 +98,7 @@ export const openDevice = async (name: DeviceName = 'auto', options: DeviceOptio
     }
     throw new PrefgradError('ERR_NO_DEVICE', `no device: ${reasons.join('; ')}.`)
   }
-  const chosen = candidates.find((candidate) => candidate.name === wanted)
+  const chosen = [...candidates, emulator].find((candidate) => candidate.name === wanted)
   if (chosen === undefined) {
     throw new PrefgradError('ERR_NO_DEVICE', `there is no device '${wanted}'.`, {
       arg: 'device',

@@ -73,6 +73,18 @@ export class Tensor<D extends Dtype = Dtype> {
     return this.#data
   }
 
+  /**
+   * The address on the GPU, for other addons: cuda only. Unsafe: it is good as long as this tensor is, and what calls wrote there
+   * has arrived only for work that follows on `device.stream`.
+   */
+  get devicePointer(): bigint {
+    const { pointer } = this.storage
+    if (pointer === undefined) {
+      throw new PrefgradError('ERR_DEVICE_MISMATCH', `${this.device.name} has no device pointers.`)
+    }
+    return BigInt(pointer + this.byteOffset)
+  }
+
   /** A copy of the elements; waits for the device. */
   async read(): Promise<ArrayOf[D]> {
     const bytes = await this.device.backend.read(this.storage, this.byteOffset, this.byteLength)

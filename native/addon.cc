@@ -8,6 +8,7 @@
 #include <new>
 
 #include "cpu_device.h"
+#include "cuda_addon.h"
 
 namespace {
 
@@ -157,6 +158,7 @@ Napi::Value open(const Napi::CallbackInfo& call) {
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("info", Napi::Function::New(env, info));
   exports.Set("open", Napi::Function::New(env, open));
+  exports.Set("cuda", prefgrad::cuda_exports(env));
   napi_value run_function;
   if (napi_create_function(env, "run", NAPI_AUTO_LENGTH, run, nullptr, &run_function) == napi_ok) {
     exports.Set("run", Napi::Value(env, run_function));

@@ -263,7 +263,14 @@ CudaRead::~CudaRead() {
   if (event_ != nullptr) device_.driver_.event_destroy(event_);
   if (data_ != nullptr) device_.driver_.host_free(data_);
 }
-CUresult CudaRead::wait() { return device_.driver_.event_synchronize(event_); }
+CUresult CudaRead::wait() {
+  const CudaDriver& driver = device_.driver_;
+  // Another thread has a current context of its own; what goes wrong is noted later, on the device's thread.
+  if (const CUresult code = driver.context_push(device_.context_)) return code;
+  const CUresult code = driver.event_synchronize(event_);
+  driver.context_pop(nullptr);
+  return code;
+}
 
 CudaGraph::CudaGraph(CudaDevice& device, std::vector<Call> calls) : device_(device), calls_(std::move(calls)) {
   const CudaDevice::Current current(device);

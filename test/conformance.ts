@@ -23,15 +23,15 @@ export const poisoned = (sample: Sample, by: string, names: readonly string[]): 
   return { ...sample, inputs }
 }
 
-/** Units in the last place that f32 arithmetic may lose where the cpu computes in f64. */
-const WEBGPU_ULP = 8
+/** Units in the last place that a device may lose at least: webgpu has no f64, and cuda adds some sums up in f32. */
+const LEAST_ULP = { cpu: 0, webgpu: 8, cuda: 4 } as const
 
 export const assertNear = (
   name: string,
   sample: Sample,
   got: Run,
   expected: Record<string, Values>,
-  kind: 'cpu' | 'webgpu' = 'cpu',
+  kind: 'cpu' | 'webgpu' | 'cuda' = 'cpu',
 ): void => {
   const options = withDefaults(rows[name], sample.options)
   const { tolerances } = referenceOf(name)
@@ -44,7 +44,7 @@ export const assertNear = (
     assert.ok(key in got, `${key} is missing`)
     const own = tolerances[key]
     const { ulp, reason, magnitude, extra } =
-      kind === 'cpu' ? own : { ...own, ulp: Math.max(WEBGPU_ULP, own.ulp), reason: 'f32 arithmetic', ...own.webgpu }
+      kind === 'cpu' ? own : { ...own, ulp: Math.max(LEAST_ULP[kind], own.ulp), reason: 'f32 arithmetic', ...own[kind] }
     const bound = {
       ulp,
       reason,

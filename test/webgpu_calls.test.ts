@@ -11,6 +11,7 @@ import { errorOf } from './bad_calls.ts'
 import { attempt, BAD, badPairs, brokenOffsets } from './bad_values.ts'
 import { encode } from './encode.ts'
 import type { Sample } from './reference/types.ts'
+import { runOn } from './run_on.ts'
 import {
   assertSameBits,
   deviceOf,
@@ -23,7 +24,7 @@ import {
   samplesOf,
   type Tensors,
 } from './run_op.ts'
-import { adapters, runOn, variants, webgpuDevice } from './webgpu_world.ts'
+import { adapters, variants, webgpuDevice } from './webgpu_world.ts'
 
 const [options] = Object.values(variants)
 const cpu = await deviceOf()

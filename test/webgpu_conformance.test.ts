@@ -4,8 +4,9 @@
 import { test } from 'node:test'
 import { plans } from '../kernels/plans.ts'
 import { assertMaskedOutputs, assertNear, poisoned } from './conformance.ts'
+import { runOn } from './run_on.ts'
 import { assertSameBits, eachSample, referenceOf, rows, withDefaults } from './run_op.ts'
-import { adapters, runOn, variants, webgpuDevice } from './webgpu_world.ts'
+import { adapters, variants, webgpuDevice } from './webgpu_world.ts'
 
 for (const { name: adapter, open } of adapters) {
   for (const [variant, options] of Object.entries(variants)) {

@@ -76,7 +76,7 @@ for (const { name: adapter, open } of adapters) {
     test(`decoding from a cache gives the bits of the whole call on ${where}`, async () => {
       const device = await opened()
       const random = seeded(4)
-      const [T, size, S] = [70, 10, 80]
+      const [T, size, S] = [330, 10, 340]
       const heads = { heads: 4, keyValueHeads: 2 }
       const [Q, C] = [4 * size, 2 * size]
       const [query, key, value] = [normals(random, [1, T, Q]), normals(random, [1, T, C]), normals(random, [1, T, C])]
@@ -101,6 +101,9 @@ for (const { name: adapter, open } of adapters) {
           [63, 64],
           [64, 65],
           [69, 70],
+          [255, 256],
+          [256, 257],
+          [329, 330],
         ]) {
           const step = rotaryAttention(
             {

@@ -7,11 +7,13 @@ import type { Backend, BoundLaunch, FaultRecord, Launch, Storage } from '../back
 import { PrefgradError } from '../errors.ts'
 import { compareWithTable, indexKernels, type KernelIndex, type NativeKernel } from '../handshake.ts'
 import { describe, refuse, unknownName } from '../refuse.ts'
+import type { CudaAddon } from './cuda/addon.ts'
 
 interface Addon {
   info(): { isas: string[]; kernels: NativeKernel[] }
   open(isa: string, threads: number, grain: number): { handle: unknown; threads: number } | null
   run(handle: unknown, block: ArrayBuffer, ...buffers: ArrayBuffer[]): number
+  cuda: CudaAddon
 }
 
 // The block, in 8-byte words; native/addon.cc has the same numbers.
@@ -33,6 +35,7 @@ interface Loaded {
   isas: readonly string[]
   kernels: readonly NativeKernel[]
   index: KernelIndex
+  cuda: CudaAddon
 }
 
 let loaded: Loaded | undefined
@@ -66,7 +69,7 @@ export const loadAddon = (): Loaded => {
         fix: REBUILD,
       })
     }
-    loaded = { addon, isas, kernels, index: indexKernels(kernels) }
+    loaded = { addon, isas, kernels, index: indexKernels(kernels), cuda: addon.cuda }
     return loaded
   }
   throw new PrefgradError('ERR_ADDON', `the native addon could not be loaded (${tried.join('; ')}).`, { fix: REBUILD })

@@ -1,5 +1,6 @@
 /** GPU buffers: made in sizes that repeat, and used again as soon as nobody holds them. */
 import type { Storage } from '../../backend.ts'
+import { FreeList, sizeClass } from '../free_list.ts'
 
 export interface GpuStorage extends Storage {
   readonly gpu: GPUBuffer
@@ -14,24 +15,12 @@ export const STORAGE_USAGE = 0x80 | 0x08 | 0x04 // STORAGE | COPY_DST | COPY_SRC
 /** Rounds up to a multiple. */
 export const up = (bytes: number, to: number): number => Math.ceil(bytes / to) * to
 
-const SMALLEST = 256
-/** Four sizes to each power of two: at most a quarter is wasted. */
-const classOf = (bytes: number): number => {
-  if (bytes <= SMALLEST) return SMALLEST
-  const step = 2 ** (Math.ceil(Math.log2(bytes)) - 3)
-  return Math.ceil(bytes / step) * step
-}
-
-/** Free bytes above which buffers are destroyed rather than kept. */
-const MOST_FREE = 512 * 2 ** 20
-
 export class BufferPool {
   readonly #device: GPUDevice
-  readonly #free = new Map<number, GPUBuffer[]>()
+  readonly #free = new FreeList<GPUBuffer>((buffer) => buffer.destroy())
   /** Tensors that were never disposed give their memory back when they are collected. */
-  readonly #collected = new FinalizationRegistry<GPUBuffer>((buffer) => this.#keep(buffer))
+  readonly #collected = new FinalizationRegistry<GPUBuffer>((buffer) => this.#free.keep(buffer.size, buffer))
   readonly #ids = new WeakMap<GPUBuffer, number>()
-  #freeBytes = 0
   #nextId = 0
 
   constructor(device: GPUDevice) {
@@ -46,9 +35,8 @@ export class BufferPool {
   }
 
   take(bytes: number): GpuStorage {
-    const size = Math.min(classOf(bytes), Math.max(this.#device.limits.maxBufferSize, 4 * Math.ceil(bytes / 4)))
-    const gpu = this.#free.get(size)?.pop() ?? this.#device.createBuffer({ size, usage: STORAGE_USAGE })
-    this.#freeBytes -= this.#known(gpu) ? size : 0
+    const size = Math.min(sizeClass(bytes), Math.max(this.#device.limits.maxBufferSize, 4 * Math.ceil(bytes / 4)))
+    const gpu = this.#free.take(size) ?? this.#device.createBuffer({ size, usage: STORAGE_USAGE })
     const storage: GpuStorage = { bytes, gpu, id: this.idOf(gpu), foreign: false, users: 0 }
     this.#collected.register(storage, gpu, storage)
     return storage
@@ -61,21 +49,6 @@ export class BufferPool {
   give(storage: GpuStorage): void {
     if (storage.foreign) return
     this.#collected.unregister(storage)
-    this.#keep(storage.gpu)
-  }
-
-  #known(buffer: GPUBuffer): boolean {
-    return this.#ids.has(buffer)
-  }
-
-  #keep(buffer: GPUBuffer): void {
-    if (this.#freeBytes + buffer.size > MOST_FREE) {
-      buffer.destroy()
-      return
-    }
-    this.#freeBytes += buffer.size
-    const list = this.#free.get(buffer.size)
-    if (list === undefined) this.#free.set(buffer.size, [buffer])
-    else list.push(buffer)
+    this.#free.keep(storage.gpu.size, storage.gpu)
   }
 }
