@@ -39,8 +39,16 @@ const queryTiles = (call: CallShape): number => {
 
 const include = ['common/sequences.wgsl', 'common/rotation.wgsl', 'rotary_attention/tiles.wgsl']
 
+/** Of rotated keys, with heads that single.wgsl holds; where many share a key head, a tile reads the keys less often. */
+const isSingle = (call: CallShape): boolean =>
+  call.has('keyLengths') &&
+  call.dims.T === 1 &&
+  call.options.keysRotated === true &&
+  headSize(call) <= 256 &&
+  headsPerKey(call) <= 4
+
 export const rotaryAttentionPlan: WebgpuOp = {
-  include,
+  include: [...include, 'rotary_attention/single.wgsl'],
   workspace: preparedWords,
   passes: [
     ...preparations,
@@ -49,7 +57,8 @@ export const rotaryAttentionPlan: WebgpuOp = {
       when: (call) => call.has('keyLengths'),
       groups: ({ dims }) => blocks(dims.B, LANES),
     },
-    { entry: 'forward', groups: queryTiles },
+    { entry: 'single', when: isSingle, groups: ({ dims }) => dims.N * dims.A },
+    { entry: 'forward', when: (call) => !isSingle(call), groups: queryTiles },
   ],
 }
 

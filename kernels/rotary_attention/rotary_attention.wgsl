@@ -1,7 +1,7 @@
 // See rotary_attention.h, tiles.wgsl. `frequencies` and `angles` prepare the rotations (only the former where keys come
 // rotated), `check_offsets` and `check_lengths` look at the sequences, `forward` goes through the keys in blocks of 64, counted
 // from the first key of the sequence, with a running maximum and sum per row (Milakov & Gimelshein 2018, arXiv:1805.02867): a
-// query has the same bits alone with a cache as among its sequence. No T x T tensor.
+// query has the same bits alone with a cache (single.wgsl) as among its sequence. No T x T tensor.
 // Queries are read and y written once, from memory; keys and values once per 32 rows, mostly from cache.
 const OFFSETS_INPUT = 3u;
 const KEY_LENGTHS_INPUT = 4u;
@@ -117,7 +117,7 @@ fn soften(block: u32, lane: u32) {
   other_terms[lane] = sum;
   workgroupBarrier();
   if (lane < OWN) {
-    var total = row_sum[row] * factor;
+    var total = opaque_of(row_sum[row] * factor);
     bad = row_bad[row];
     for (var p = 0u; p < 8u; p++) {
       total += other_terms[p * OWN + row];
