@@ -5,6 +5,8 @@
 // Rows of the second list: op, argument struct; the launches are planned by the `plan` of that struct.
 #if defined(PREFGRAD_LAUNCHES)
 #include "rms_norm/rms_norm.launch.h"
+#include "bradley_terry_loss/bradley_terry_loss.launch.h"
+#include "dpo_loss/dpo_loss.launch.h"
 #endif
 
 #if defined(PREFGRAD_CPU)
@@ -110,6 +112,8 @@
   PASS("sampleTokens", "forward", "f32", SampleTokens, sample_tokens)
 
 #define PREFGRAD_CUDA_OPS(OP)                                                                       \
+  OP("bradleyTerryLoss", BradleyTerryLoss)                                                          \
+  OP("dpoLoss", DpoLoss)                                                                            \
   OP("rmsNorm", RmsNorm)                                                                            \
   OP("rmsNormBackward", RmsNormBackward)
 // clang-format on

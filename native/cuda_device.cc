@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "../kernels/common/args.h"
+
 namespace prefgrad {
 namespace {
 
@@ -98,8 +100,10 @@ CUresult CudaDevice::open(int index, const void* image) {
   for (CUevent& event : marks_) TRY(event_create(&event, 0));
   for (CUevent& event : staged_) TRY(event_create(&event, 0));
   for (void*& staging : staging_) TRY(host_alloc(&staging, kStagingBytes, 0));
-  TRY(mem_alloc(&faults_, faults().bytes));
-  TRY(fill(faults_, 0xff, faults().bytes, stream_));
+  // A word each for faults, and one each for arrivals.
+  constexpr size_t words = 2 * Fault::most_ops;
+  TRY(mem_alloc(&faults_, 8 * words));
+  TRY(fill(faults_, 0xff, 8 * words, stream_));
   TRY(stream_synchronize(stream_));
   return CUDA_SUCCESS;
 }

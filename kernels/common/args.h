@@ -18,8 +18,13 @@ namespace prefgrad {
 // The first value of a call that a kernel could not use: the smallest (argument, flat index) wins, whatever the threads do.
 struct Fault {
   static constexpr uint64_t none = ~uint64_t{0};
+  // On a GPU every op has a word of its own among so many.
+  static constexpr int most_ops = 128;
 #if defined(PREFGRAD_CUDA)
   unsigned long long first;
+
+  // Blocks of the running kernel that are done, counted from all bits set: common/arrivals.cuda.h. Behind all the faults.
+  __device__ unsigned* arrivals() { return reinterpret_cast<unsigned*>(this + most_ops); }
 
   // `argument` is the input's place in the row.
   __device__ void report(unsigned argument, int64_t index) {
