@@ -4,9 +4,14 @@
 
 // Rows of the second list: op, argument struct; the launches are planned by the `plan` of that struct.
 #if defined(PREFGRAD_LAUNCHES)
-#include "rms_norm/rms_norm.launch.h"
 #include "bradley_terry_loss/bradley_terry_loss.launch.h"
 #include "dpo_loss/dpo_loss.launch.h"
+#include "rms_norm/rms_norm.launch.h"
+#include "add/add.launch.h"
+#include "axpy/axpy.launch.h"
+#include "fill/fill.launch.h"
+#include "copy/copy.launch.h"
+#include "cast/cast.launch.h"
 #endif
 
 #if defined(PREFGRAD_CPU)
@@ -115,5 +120,10 @@
   OP("bradleyTerryLoss", BradleyTerryLoss)                                                          \
   OP("dpoLoss", DpoLoss)                                                                            \
   OP("rmsNorm", RmsNorm)                                                                            \
-  OP("rmsNormBackward", RmsNormBackward)
+  OP("rmsNormBackward", RmsNormBackward)                                                            \
+  OP("add", Add)                                                                                    \
+  OP("axpy", Axpy)                                                                                  \
+  OP("fill", Fill)                                                                                  \
+  OP("copy", Copy)                                                                                  \
+  OP("cast", Cast)
 // clang-format on
