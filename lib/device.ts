@@ -84,7 +84,9 @@ export class Device {
   }
 
   /** A tensor whose elements are not set to anything in particular. */
-  empty<D extends Dtype = 'f32'>(shape: readonly number[], dtype: D = 'f32' as D): Tensor<D> {
+  empty(shape: readonly number[]): Tensor<'f32'>
+  empty<D extends Dtype>(shape: readonly number[], dtype: D): Tensor<D>
+  empty(shape: readonly number[], dtype: Dtype = 'f32'): Tensor {
     this.#check()
     if (!Object.hasOwn(BYTES, dtype)) {
       const fix = `Use one of ${Object.keys(BYTES).join(', ')}.`
@@ -177,7 +179,9 @@ export class Device {
   }
 
   /** A tensor of zeros. */
-  zeros<D extends Dtype = 'f32'>(shape: readonly number[], dtype: D = 'f32' as D): Tensor<D> {
+  zeros(shape: readonly number[]): Tensor<'f32'>
+  zeros<D extends Dtype>(shape: readonly number[], dtype: D): Tensor<D>
+  zeros(shape: readonly number[], dtype: Dtype = 'f32'): Tensor {
     const tensor = this.empty(shape, dtype)
     if (tensor.storage.buffer !== undefined) tensor.data.fill(0)
     else this.backend.write(tensor.storage, 0, new Uint8Array(tensor.byteLength))

@@ -1,6 +1,7 @@
 /** A row of the op table as a typed function. */
 import { defaultDevice } from './default_device.ts'
 import { type Plan, Preparer } from './prepare.ts'
+import { record } from './sequence.ts'
 import { type OpName, table } from './spec/index.ts'
 import type { OpSpec } from './spec/schema.ts'
 import { Tensor } from './tensor.ts'
@@ -38,14 +39,17 @@ const prepareCall = (preparer: Preparer, plan: Plan) => {
     (entry): entry is [number, Tensor] => entry[1] instanceof Tensor,
   )
   let bound: ReturnType<Plan['device']['backend']['bind']> | undefined = plan.device.backend.bind(launch)
-  return {
+  const check = (): void => {
+    if (bound === undefined) throw preparer.disposed()
+    for (let t = 0; t < tensors.length; t++) {
+      if (tensors[t][1].disposed) throw preparer.disposed(preparer.nameOf(tensors[t][0]))
+    }
+  }
+  const prepared = {
     outputs,
     run() {
-      if (bound === undefined) throw preparer.disposed()
-      for (let t = 0; t < tensors.length; t++) {
-        if (tensors[t][1].disposed) throw preparer.disposed(preparer.nameOf(tensors[t][0]))
-      }
-      const fault = bound.run()
+      check()
+      const fault = bound!.run()
       if (fault !== undefined) throw preparer.fault(plan, fault.input, fault.index)
       return outputs
     },
@@ -57,6 +61,8 @@ const prepareCall = (preparer: Preparer, plan: Plan) => {
       bound = undefined
     },
   }
+  record(prepared, { device: plan.device, launch, check })
+  return prepared
 }
 
 /** The function of a row. */

@@ -44,7 +44,8 @@ class CudaDevice::Current {
     code_ = device.note(driver_.context_push(device.context_), "cuCtxPushCurrent");
   }
   ~Current() {
-    if (code_ == CUDA_SUCCESS) driver_.context_pop(nullptr);
+    CUcontext ours = nullptr;
+    if (code_ == CUDA_SUCCESS) driver_.context_pop(&ours);
   }
   CUresult code() const { return code_; }
 
@@ -126,7 +127,8 @@ void CudaDevice::close() {
     }
     if (stream_ != nullptr) driver_.stream_destroy(stream_);
     if (module_ != nullptr) driver_.module_unload(module_);
-    driver_.context_pop(nullptr);
+    CUcontext ours = nullptr;
+    driver_.context_pop(&ours);
   }
   driver_.context_release(device_);
   retained_ = ready_ = false;
@@ -272,7 +274,8 @@ CUresult CudaRead::wait() {
   // Another thread has a current context of its own; what goes wrong is noted later, on the device's thread.
   if (const CUresult code = driver.context_push(device_.context_)) return code;
   const CUresult code = driver.event_synchronize(event_);
-  driver.context_pop(nullptr);
+  CUcontext ours = nullptr;
+  driver.context_pop(&ours);
   return code;
 }
 

@@ -32,6 +32,7 @@ export class CudaBackend implements Backend {
   readonly #faults: number
   readonly #pool: CudaPool
   readonly #blocks = new Map<string, Block>()
+  readonly #graphs = new Set<unknown>()
   #lost: string | undefined
   #open = true
 
@@ -143,6 +144,7 @@ export class CudaBackend implements Backend {
       blocks.map(({ bytes }) => bytes),
     )
     if (typeof graph === 'number') throw this.#error(graph)
+    this.#graphs.add(graph)
     const words = new Uint32Array(launches.reduce((sum, launch) => sum + launch.words.length, 0))
     const bytes = new Uint8Array(words.buffer)
     return {
@@ -155,7 +157,10 @@ export class CudaBackend implements Backend {
         }
         this.#must(this.#addon.replay(graph, bytes))
       },
-      dispose: () => this.#addon.discard(graph),
+      dispose: () => {
+        this.#graphs.delete(graph)
+        this.#addon.discard(graph)
+      },
     }
   }
 
@@ -178,7 +183,9 @@ export class CudaBackend implements Backend {
   dispose(): void {
     if (!this.#open) return
     this.#open = false
-    if (this.#lost === undefined) this.#pool.clear()
+    // A lost device refuses all of it, and its context takes everything along.
+    for (const graph of this.#graphs) this.#addon.discard(graph)
+    this.#pool.dispose()
     this.#addon.close(this.#handle)
   }
 

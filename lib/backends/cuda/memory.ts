@@ -21,6 +21,9 @@ export class CudaPool {
   readonly #pieces = new WeakMap<CudaStorage, Piece>()
   /** Tensors that were never disposed give their memory back when they are collected. */
   readonly #collected: FinalizationRegistry<Piece>
+  readonly #drop: (pointer: number) => void
+  /** Held by tensors. */
+  readonly #live = new Set<Piece>()
   #usedBytes = 0
 
   /**
@@ -30,6 +33,7 @@ export class CudaPool {
    */
   constructor(alloc: (bytes: number) => number, drop: (pointer: number) => void, exact: boolean) {
     this.#alloc = alloc
+    this.#drop = drop
     this.#exact = exact
     this.#free = new FreeList((piece) => drop(piece.pointer), exact ? 0 : undefined)
     this.#collected = new FinalizationRegistry((piece) => this.#giveBack(piece))
@@ -55,6 +59,7 @@ export class CudaPool {
       piece = { pointer, size }
     }
     this.#usedBytes += size
+    this.#live.add(piece)
     const storage: CudaStorage = { bytes, pointer: piece.pointer, foreign: false, users: 0 }
     this.#collected.register(storage, piece, storage)
     this.#pieces.set(storage, piece)
@@ -73,12 +78,16 @@ export class CudaPool {
     this.#giveBack(piece)
   }
 
-  /** Gives everything that nobody uses back to the driver. */
-  clear(): void {
+  /** Gives everything back to the driver, what tensors hold included. */
+  dispose(): void {
     this.#free.clear()
+    for (const piece of this.#live) this.#drop(piece.pointer)
+    this.#live.clear()
+    this.#usedBytes = 0
   }
 
   #giveBack(piece: Piece): void {
+    if (!this.#live.delete(piece)) return
     this.#usedBytes -= piece.size
     this.#free.keep(piece.size, piece)
   }
