@@ -27,7 +27,9 @@ const built = (...path: string[]): string => {
 }
 
 const fatbinPath = (): string => built('Release', 'prefgrad.fatbin')
-const emulatorPath = (): string => built('emulator', 'libprefgrad_cuda_emulated.so')
+/** Tests choose another build of it: with sanitizers, or of kernels with seeded mistakes. */
+const emulatorPath = (): string =>
+  process.env.PREFGRAD_EMULATOR ?? built('emulator', 'libprefgrad_cuda_emulated.so')
 
 /** What the kernels were compiled for; written beside them by the build. */
 const fatbinNotes = (): { cuda: number; architectures: string[] } =>
