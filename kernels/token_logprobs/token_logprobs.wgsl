@@ -1,7 +1,7 @@
 // See token_logprobs.h. A workgroup takes up to PART logits of a row, each lane every 256th of them, eight at a step, with a
 // largest and sums of its own, which shrink when the largest grows; then the lanes are combined. Rows of more logits leave
-// their parts in `work`, and `finish` combines those in order. Logits are read once (again only in rows with NaN or +inf):
-// 2 or 4 B per element, the minimum.
+// their parts in `work`, and `finish` combines those in order; `narrow` has eight short rows in a workgroup. Logits are read once
+// (again only in rows with NaN or +inf): 2 or 4 B per element, the minimum.
 
 // token_logprobs.webgpu.ts has the same.
 const PART = 16384u;
@@ -55,9 +55,9 @@ struct Four {
   odd: bool,
 }
 
-// x of the logits j, j + 256, ...; those from `stop` on, and what is not finite, are the lowest.
-fn four(t: Transform, at: u32, j: u32, stop: u32) -> Four {
-  let each = vec4<u32>(j, j + LANES, j + 2u * LANES, j + 3u * LANES);
+// x of the logits j, j + stride, ...; those from `stop` on, and what is not finite, are the lowest.
+fn four(t: Transform, at: u32, j: u32, stride: u32, stop: u32) -> Four {
+  let each = vec4<u32>(j, j + stride, j + 2u * stride, j + 3u * stride);
   let i = min(each, vec4<u32>(stop - 1u)) + at;
   let x = transformed(t, vec4<f32>(in_logits(i.x), in_logits(i.y), in_logits(i.z), in_logits(i.w)));
   let bits = bitcast<vec4<u32>>(x);
@@ -67,57 +67,72 @@ fn four(t: Transform, at: u32, j: u32, stop: u32) -> Four {
   return Four(select(vec4<f32>(LOWEST), x, inside & finite), odd);
 }
 
-// Rows whose largest cannot be told from what stands for NaN, +inf and -inf: what they hold is counted.
-fn looked_at_again(t: Transform, at: u32, begin: u32, stop: u32, sum: RowSum, lane: u32) -> RowSum {
-  var nans = 0u;
-  var certain = 0u;
-  var finite = 0u;
-  for (var j = begin + lane; j < stop; j += LANES) {
-    let x = transformed(t, vec4<f32>(in_logits(at + j))).x;
-    nans += select(0u, 1u, is_nan(x));
-    certain += select(0u, 1u, bits_of(x) == 0x7f800000u);
-    finite += select(0u, 1u, is_finite(x));
-  }
-  nans = sum_all_u(nans, lane);
-  certain = sum_all_u(certain, lane);
-  finite = sum_all_u(finite, lane);
-  if (nans > 0u) {
+struct Counts {
+  nans: u32,
+  certain: u32,
+  finite: u32,
+}
+fn counted(counts: Counts, x: f32) -> Counts {
+  return Counts(
+    counts.nans + select(0u, 1u, is_nan(x)),
+    counts.certain + select(0u, 1u, bits_of(x) == 0x7f800000u),
+    counts.finite + select(0u, 1u, is_finite(x)),
+  );
+}
+// Of rows whose largest cannot be told from what stands for NaN, +inf and -inf.
+fn looked_at_again(counts: Counts, sum: RowSum) -> RowSum {
+  if (counts.nans > 0u) {
     return RowSum(nan(), 0.0, 0.0, 0.0);
   }
-  if (certain > 0u) {
-    return RowSum(infinity(), f32(certain), 0.0, 0.0);
+  if (counts.certain > 0u) {
+    return RowSum(infinity(), f32(counts.certain), 0.0, 0.0);
   }
-  if (finite == 0u) {
+  if (counts.finite == 0u) {
     return RowSum(-infinity(), 0.0, 0.0, 0.0);
   }
   if (sum.largest == LOWEST) {
-    return RowSum(LOWEST, f32(finite), 0.0, 0.0);
+    return RowSum(LOWEST, f32(counts.finite), 0.0, 0.0);
   }
   return sum;
 }
 
-// The logits [begin, stop) of the row that begins at `at`, by all lanes.
-fn part_sum(at: u32, begin: u32, stop: u32, lane: u32) -> RowSum {
-  let t = transform_of();
+struct Share {
+  sum: RowSum,
+  odd: bool,
+}
+// The logits j, j + stride, ... before `stop`.
+fn share_of(t: Transform, at: u32, first: u32, stride: u32, stop: u32) -> Share {
   var mine = RowSum(LOWEST, 0.0, 0.0, 0.0);
   var odd = false;
-  for (var j = begin + lane; j < stop; j += 8u * LANES) {
-    let a = four(t, at, j, stop);
-    let b = four(t, at, j + 4u * LANES, stop);
+  for (var j = first; j < stop; j += 8u * stride) {
+    let a = four(t, at, j, stride, stop);
+    let b = four(t, at, j + 4u * stride, stride, stop);
     let top = max(a.x, b.x);
     mine = raised(mine, max(mine.largest, max(max(top.x, top.y), max(top.z, top.w))));
     mine = added(added(mine, a.x), b.x);
     odd = odd || a.odd || b.odd;
   }
-  let largest = max_all(select(mine.largest, HIGHEST, odd), lane);
-  mine = raised(mine, largest);
+  return Share(mine, odd);
+}
+
+// The logits [begin, stop) of the row that begins at `at`, by all lanes.
+fn part_sum(at: u32, begin: u32, stop: u32, lane: u32) -> RowSum {
+  let t = transform_of();
+  let share = share_of(t, at, begin + lane, LANES, stop);
+  let largest = max_all(select(share.sum.largest, HIGHEST, share.odd), lane);
+  let mine = raised(share.sum, largest);
   var moment = 0.0;
   if (wants_entropy()) {
     moment = sum_all(mine.moment, lane);
   }
   let sum = RowSum(largest, sum_all(mine.tops, lane), sum_all(mine.others, lane), moment);
   if (largest == LOWEST || largest == HIGHEST) {
-    return looked_at_again(t, at, begin, stop, sum, lane);
+    var counts = Counts();
+    for (var j = begin + lane; j < stop; j += LANES) {
+      counts = counted(counts, transformed(t, vec4<f32>(in_logits(at + j))).x);
+    }
+    let all = Counts(sum_all_u(counts.nans, lane), sum_all_u(counts.certain, lane), sum_all_u(counts.finite, lane));
+    return looked_at_again(all, sum);
   }
   return sum;
 }
@@ -200,6 +215,54 @@ fn rows(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
   } else if (lane == 0u) {
     write_uncounted(row, token);
   }
+}
+
+var<workgroup> row_largest: array<f32, LANES>;
+var<workgroup> row_tops: array<f32, LANES>;
+var<workgroup> row_others: array<f32, LANES>;
+var<workgroup> row_moment: array<f32, LANES>;
+
+@compute @workgroup_size(LANES)
+fn narrow(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let row = group_of(id) * ROWS + lane / ROW_LANES;
+  let at = row * args.V;
+  let first = lane % ROW_LANES;
+  let t = transform_of();
+  var token = args.ignoreIndex;
+  if (row < args.N) {
+    token = in_tokens(row);
+  }
+  let share = share_of(t, at, first, ROW_LANES, select(0u, args.V, is_counted(token)));
+  row_largest[lane] = select(share.sum.largest, HIGHEST, share.odd);
+  workgroupBarrier();
+  var largest = LOWEST;
+  for (var i = lane - first; i < lane - first + ROW_LANES; i++) {
+    largest = max(largest, row_largest[i]);
+  }
+  let mine = raised(share.sum, largest);
+  row_tops[lane] = mine.tops;
+  row_others[lane] = mine.others;
+  row_moment[lane] = mine.moment;
+  workgroupBarrier();
+  if (row >= args.N || first > 0u) {
+    return;
+  }
+  if (!is_counted(token)) {
+    write_uncounted(row, token);
+    return;
+  }
+  var sum = RowSum(largest, 0.0, 0.0, 0.0);
+  for (var i = lane; i < lane + ROW_LANES; i++) {
+    sum = RowSum(largest, sum.tops + row_tops[i], sum.others + row_others[i], sum.moment + row_moment[i]);
+  }
+  if (largest == LOWEST || largest == HIGHEST) {
+    var counts = Counts();
+    for (var j = 0u; j < args.V; j++) {
+      counts = counted(counts, transformed(t, vec4<f32>(in_logits(at + j))).x);
+    }
+    sum = looked_at_again(counts, sum);
+  }
+  write_counted(row, token, sum);
 }
 
 @compute @workgroup_size(LANES)

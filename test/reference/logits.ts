@@ -68,6 +68,7 @@ export const TRANSFORMS: readonly Options[] = [
 export function extremes(random: RandomSource): { name: string; inputs: Inputs; options?: Options }[] {
   const late = normals(random, 2 * 8003)
   late.fill(NINF, 0, 4096)
+  const long = (row: readonly number[]) => [...row, ...new Array<number>(3000).fill(NINF)]
   return [
     {
       name: 'logits of plus and minus 1e4',
@@ -122,6 +123,10 @@ export function extremes(random: RandomSource): { name: string; inputs: Inputs; 
         ],
         [1, 2],
       ),
+    },
+    {
+      name: 'one +inf, and one number, before 3000 of -inf',
+      inputs: rows([long([0, INF]), long([NINF, 4])], [1, 1]),
     },
     { name: 'infinite logits under a softcap', inputs: rows([[NINF, 1, 2, INF]], [1]), options: { softcap: 4 } },
     {
