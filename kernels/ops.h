@@ -6,6 +6,8 @@
 #if defined(PREFGRAD_LAUNCHES)
 #include "bradley_terry_loss/bradley_terry_loss.launch.h"
 #include "dpo_loss/dpo_loss.launch.h"
+#include "grad_norm/grad_norm.launch.h"
+#include "adamw/adamw.launch.h"
 #include "rms_norm/rms_norm.launch.h"
 #include "add/add.launch.h"
 #include "axpy/axpy.launch.h"
@@ -119,6 +121,8 @@
 #define PREFGRAD_CUDA_OPS(OP)                                                                       \
   OP("bradleyTerryLoss", BradleyTerryLoss)                                                          \
   OP("dpoLoss", DpoLoss)                                                                            \
+  OP("gradNorm", GradNorm)                                                                          \
+  OP("adamw", Adamw)                                                                                \
   OP("rmsNorm", RmsNorm)                                                                            \
   OP("rmsNormBackward", RmsNormBackward)                                                            \
   OP("add", Add)                                                                                    \

@@ -154,6 +154,12 @@ function refusals(random: RandomSource): Sample[] {
   )
 }
 
+/** 6666 and 6667 of 20000 are padding, and so is the last. */
+const withNan = (inputs: Inputs, at: number): Inputs => ({
+  ...inputs,
+  grad: f32(Float64Array.from(inputs.grad.data, (g, i) => (i === at ? Number.NaN : g))),
+})
+
 function samples(): Sample[] {
   const random = seeded(14)
   const sizes = [0, 1, 3, 15, 16, 17, 33, 65535, 65536, 65537]
@@ -168,7 +174,17 @@ function samples(): Sample[] {
       inputs: draw(random, P, k, VARIANTS[k % 5].parts),
       options: VARIANTS[k % 5].options,
     })),
+    {
+      name: 'segments of several tiles',
+      inputs: draw(random, 20000, 6, { segments: true, decay: true }),
+      options: { lr: 0.01 },
+    },
     ...refusals(random),
+    ...[100, 6667, 9000, 19998].map((at) => ({
+      name: `segments of several tiles, NaN at ${at}`,
+      inputs: withNan(draw(random, 20000, 6, { segments: true }), at),
+      options: { lr: 0.01 },
+    })),
     {
       name: 'gradients of 0, tiny and huge',
       inputs: {
