@@ -8,12 +8,14 @@
 #include "dpo_loss/dpo_loss.launch.h"
 #include "grad_norm/grad_norm.launch.h"
 #include "adamw/adamw.launch.h"
+#include "embedding/embedding.launch.h"
 #include "rms_norm/rms_norm.launch.h"
 #include "add/add.launch.h"
 #include "axpy/axpy.launch.h"
 #include "fill/fill.launch.h"
 #include "copy/copy.launch.h"
 #include "cast/cast.launch.h"
+#include "gather_rows/gather_rows.launch.h"
 #endif
 
 #if defined(PREFGRAD_CPU)
@@ -123,11 +125,15 @@
   OP("dpoLoss", DpoLoss)                                                                            \
   OP("gradNorm", GradNorm)                                                                          \
   OP("adamw", Adamw)                                                                                \
+  OP("embedding", Embedding)                                                                        \
+  OP("embeddingBackward", EmbeddingBackward)                                                        \
   OP("rmsNorm", RmsNorm)                                                                            \
   OP("rmsNormBackward", RmsNormBackward)                                                            \
   OP("add", Add)                                                                                    \
   OP("axpy", Axpy)                                                                                  \
   OP("fill", Fill)                                                                                  \
   OP("copy", Copy)                                                                                  \
-  OP("cast", Cast)
+  OP("cast", Cast)                                                                                  \
+  OP("gatherRows", GatherRows)                                                                      \
+  OP("gatherRowsBackward", GatherRowsBackward)
 // clang-format on

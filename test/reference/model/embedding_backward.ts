@@ -30,6 +30,12 @@ function samples(): Sample[] {
       options: { vocabularySize: 300 },
       skipGradients: 'too many elements',
     },
+    { ...call(random, 700, 2, [3000]), name: 'two tiles of positions', skipGradients: 'too many elements' },
+    {
+      ...call(random, 9000, 1, [17000]),
+      name: 'more positions than one merge joins',
+      skipGradients: 'too many elements',
+    },
   ]
 }
 
