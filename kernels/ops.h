@@ -16,6 +16,7 @@
 #include "copy/copy.launch.h"
 #include "cast/cast.launch.h"
 #include "gather_rows/gather_rows.launch.h"
+#include "scatter_rows/scatter_rows.launch.h"
 #endif
 
 #if defined(PREFGRAD_CPU)
@@ -135,5 +136,6 @@
   OP("copy", Copy)                                                                                  \
   OP("cast", Cast)                                                                                  \
   OP("gatherRows", GatherRows)                                                                      \
-  OP("gatherRowsBackward", GatherRowsBackward)
+  OP("gatherRowsBackward", GatherRowsBackward)                                                      \
+  OP("scatterRows", ScatterRows)
 // clang-format on

@@ -18,6 +18,7 @@ function samples(): Sample[] {
       inputs: { x: normals(random, [2, 1, 33]), rows: i32([4, 5], [2, 1]), into: normals(random, [2, 5, 33]) },
     },
     { name: 'every row many times', inputs: write(random, 30, 3, [600]) },
+    { name: 'more rows than one warp compares', inputs: write(random, 1500, 2, [2500]) },
     { name: 'a wide row', inputs: write(random, 9, 515, [4]) },
   ]
 }
