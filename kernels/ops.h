@@ -17,6 +17,7 @@
 #include "cast/cast.launch.h"
 #include "gather_rows/gather_rows.launch.h"
 #include "scatter_rows/scatter_rows.launch.h"
+#include "pool_rows/pool_rows.launch.h"
 #endif
 
 #if defined(PREFGRAD_CPU)
@@ -137,5 +138,7 @@
   OP("cast", Cast)                                                                                  \
   OP("gatherRows", GatherRows)                                                                      \
   OP("gatherRowsBackward", GatherRowsBackward)                                                      \
-  OP("scatterRows", ScatterRows)
+  OP("scatterRows", ScatterRows)                                                                    \
+  OP("poolRows", PoolRows)                                                                          \
+  OP("poolRowsBackward", PoolRowsBackward)
 // clang-format on
