@@ -25,6 +25,8 @@ for (const kind of await cudaDevices()) {
             `on schedule ${schedule}`,
           )
         }
+        const aligned = await withSchedule(first, () => runOn(device, name, sample, { place: 'aligned' }))
+        assertSameBits(got, aligned, 'where vectors may begin')
         const { masked } = referenceOf(name)
         if (masked === undefined || sample.inputs[masked.by] === undefined) return
         assertMaskedOutputs(name, sample, got)

@@ -5,31 +5,37 @@ import { encode } from './encode.ts'
 import type { Dtype, Sample, Values } from './reference/types.ts'
 import { assertSameBits, opOf, type Plain, type Run, rows, type Tensors } from './run_op.ts'
 
-const GUARD = 67
 const CANARY = 0xa5
 
-/** A tensor between guard elements, at an odd place of a larger one. */
-const between = (device: Device, data: Plain, shape: readonly number[], dtype: Dtype) => {
-  const whole = new (data.constructor as new (n: number) => Plain)(data.length + 2 * GUARD)
+/** Guard elements on either side: an odd place, and one where vectors of 16 bytes may begin. */
+const GUARDS = { odd: 67, aligned: 64 } as const
+type Place = keyof typeof GUARDS
+
+/** A tensor between guard elements, at some place of a larger one. */
+const between = (device: Device, data: Plain, shape: readonly number[], dtype: Dtype, place: Place) => {
+  const guard = GUARDS[place]
+  const whole = new (data.constructor as new (n: number) => Plain)(data.length + 2 * guard)
   new Uint8Array(whole.buffer).fill(CANARY)
-  whole.set(data as Float32Array, GUARD)
+  whole.set(data as Float32Array, guard)
   const around = device.tensor(whole as Float32Array, [whole.length], dtype)
-  return { around, tensor: around.view(GUARD, shape), length: data.length }
+  return { around, tensor: around.view(guard, shape), length: data.length, guard }
 }
 
-const inside = async ({ around, length }: ReturnType<typeof between>, what: string): Promise<Plain> => {
+const inside = async ({ around, length, guard }: ReturnType<typeof between>, what: string): Promise<Plain> => {
   const whole = (await around.read()) as Plain
   const bytes = new Uint8Array(whole.buffer, whole.byteOffset, whole.byteLength)
-  const edge = GUARD * whole.BYTES_PER_ELEMENT
+  const edge = guard * whole.BYTES_PER_ELEMENT
   const end = edge + length * whole.BYTES_PER_ELEMENT
   const at = bytes.findIndex((byte, i) => (i < edge || i >= end) && byte !== CANARY)
   assert.equal(at, -1, `${what}: byte ${at} around it changed`)
-  return whole.slice(GUARD, GUARD + length)
+  return whole.slice(guard, guard + length)
 }
 
 export interface How {
   onto?: Run
   inPlace?: readonly [string, string]
+  /** Where every tensor begins; odd unless told. */
+  place?: Place
   /** Waited for between the call and the first look at what it wrote. */
   after?: (written: Tensors) => Promise<unknown>
 }
@@ -37,9 +43,10 @@ export interface How {
 /** As `runSample`: guards around everything, outputs full of NaN before. */
 export const runOn = async (device: Device, name: string, sample: Sample, how: How = {}): Promise<Run> => {
   const spec = rows[name]
+  const place = how.place ?? 'odd'
   const encoded = Object.entries(sample.inputs).map(([key, values]: [string, Values]) => [key, encode(values)] as const)
   const inputs = new Map(
-    encoded.map(([key, { data, shape, dtype }]) => [key, between(device, data, shape, dtype as Dtype)]),
+    encoded.map(([key, { data, shape, dtype }]) => [key, between(device, data, shape, dtype as Dtype, place)]),
   )
   const tensors = Object.fromEntries([...inputs].map(([key, { tensor }]) => [key, tensor]))
   const options = { ...sample.options, ...(how.onto === undefined ? {} : { accumulate: true }) }
@@ -56,7 +63,7 @@ export const runOn = async (device: Device, name: string, sample: Sample, how: H
       dtype === 'f32' ? Float32Array : dtype === 'i32' ? Int32Array : dtype === 'u8' ? Uint8Array : Uint16Array
     const data = old?.slice() ?? new Type(size)
     if (old === undefined) new Uint8Array(data.buffer).fill(0xff)
-    outputs.set(key, between(device, data, shape, dtype))
+    outputs.set(key, between(device, data, shape, dtype, place))
     out[key] = outputs.get(key)!.tensor
   }
   for (const tensor of Object.values(made.outputs)) tensor.dispose()
