@@ -1,11 +1,12 @@
 // `npm test`: every compiled test. `npm test -- gae conformance` picks files by name. PREFGRAD_REQUIRE=cpu,... fails the run
-// when one of these cannot be had ('examples': the libraries of the examples); what could not run here is listed by name in the
-// last lines.
+// when one of these cannot be had ('cuda-emulated': the CUDA kernels on the CPU; 'nvcc': their compiler; 'examples': the
+// libraries of the examples); what could not run here is listed by name in the last lines.
 import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { buildEmulator, findNvcc } from './cuda.js'
 
 // Tests start from the environment that they were given; looking for software adapters changes this process's own.
 const env = { ...process.env }
@@ -22,6 +23,16 @@ if (files.length === 0) {
   process.exit(1)
 }
 
+/** Why the CUDA kernels cannot run on the CPU here; undefined: they can. What does not compile ends the run. */
+const noEmulator = await buildEmulator().then(
+  () => undefined,
+  (error) => error.message,
+)
+if (noEmulator?.includes('failed:')) {
+  console.error(`test: ${noEmulator}`)
+  process.exit(1)
+}
+
 const { inspect, openDevice } = await import(join(root, 'dist/lib/index.js'))
 const { softwareAdapters } = await import(join(root, 'dist/test/software_gpu.js'))
 
@@ -29,6 +40,11 @@ const { softwareAdapters } = await import(join(root, 'dist/test/software_gpu.js'
 const open = async (name) => {
   // The suite itself looks for what the examples need.
   if (name === 'examples') return { dispose() {} }
+  if (name === 'cuda-emulated') return openDevice('cuda:emulated')
+  if (name === 'nvcc') {
+    if (findNvcc() === undefined) throw new Error('it is not installed')
+    return { dispose() {} }
+  }
   if (name !== 'webgpu') return openDevice(name)
   const [first] = await softwareAdapters()
   return openDevice('webgpu', { gpu: await first.open(), software: true })
@@ -57,13 +73,16 @@ const adapters = await softwareAdapters().then(
   (list) => list.map(({ name }) => `webgpu:${name}`),
   () => [],
 )
+const emulated = noEmulator === undefined ? ['cuda:emulated'] : []
 const absent = [
+  ...(noEmulator === undefined ? [] : [`cuda:emulated (${noEmulator})`]),
+  ...(findNvcc() === undefined ? ['the compilation of the CUDA kernels (nvcc is not installed)'] : []),
   ...devices
     .filter(({ name, available }) => !available && !(name === 'webgpu' && adapters.length > 0))
     .map((device) => `${device.name} (${device.why})`),
   ...['avx512', 'avx2'].filter((isa) => !isas.includes(isa)).map((isa) => `cpu:${isa} (this processor lacks it)`),
 ]
-console.log(`ran on: ${[...isas.map((isa) => `cpu:${isa}`), ...adapters].join(', ') || 'no device'}`)
+console.log(`ran on: ${[...isas.map((isa) => `cpu:${isa}`), ...adapters, ...emulated].join(', ') || 'no device'}`)
 if (absent.length > 0) console.log(`not run here: ${absent.join('; ')}`)
 for (const device of missing) console.error(`test: PREFGRAD_REQUIRE wants ${device}`)
 process.exit(missing.length > 0 ? 1 : (ran.status ?? 1))

@@ -11,20 +11,20 @@ PREFGRAD_DEVICE int64_t shuffle_xor(int64_t x, int lanes) {
   return static_cast<int64_t>(__shfl_xor_sync(kFullMask, static_cast<long long>(x), lanes));
 }
 
-struct Add {
+struct SumOf {
   template <typename T>
   PREFGRAD_MEMBER T operator()(T a, T b) const {
     return a + b;
   }
 };
 // Of numbers that are not NaN.
-struct Max {
+struct MaxOf {
   template <typename T>
   PREFGRAD_MEMBER T operator()(T a, T b) const {
     return a < b ? b : a;
   }
 };
-struct Min {
+struct MinOf {
   template <typename T>
   PREFGRAD_MEMBER T operator()(T a, T b) const {
     return b < a ? b : a;
@@ -53,7 +53,7 @@ PREFGRAD_DEVICE T block_reduce(T x, T identity, Op op) {
 }
 template <int threads, typename T>
 PREFGRAD_DEVICE T block_sum(T x) {
-  return block_reduce<threads>(x, T{0}, Add{});
+  return block_reduce<threads>(x, T{0}, SumOf{});
 }
 
 }  // namespace prefgrad

@@ -46,7 +46,7 @@ PREFGRAD_DEVICE int64_t pool_last(const Args& a, PoolSpan s) {
   int64_t last = -1;
   for (int64_t stop = s.length; stop > 0 && last < 0; stop -= kPoolThreads) {
     const int64_t t = stop - 1 - threadIdx.x;
-    last = block_reduce<kPoolThreads>(t >= 0 && pool_is_valid(a, s.start + t) ? s.start + t : -1, int64_t{-1}, Max{});
+    last = block_reduce<kPoolThreads>(t >= 0 && pool_is_valid(a, s.start + t) ? s.start + t : -1, int64_t{-1}, MaxOf{});
   }
   return last;
 }
