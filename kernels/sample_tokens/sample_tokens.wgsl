@@ -19,36 +19,46 @@ struct Row {
   least_weight: u32,
 }
 
-// A sum of 256 numbers with all sums on the way: node 1 is the root, 2 n and 2 n + 1 are below n, the lanes are at 256.
-var<workgroup> tree: array<vec2<u32>, 2u * LANES>;
+// 256 numbers, and their sums by sixteens.
+const GROUP = 16u;
+var<workgroup> numbers: array<vec2<u32>, LANES>;
+var<workgroup> group_sums: array<vec2<u32>, LANES / GROUP>;
 var<workgroup> leaf: vec3<u32>;
 
-fn sum_tree(x: vec2<u32>, lane: u32) -> vec2<u32> {
-  tree[LANES + lane] = x;
+// All sums on the way stay until the next call.
+fn sum_groups(x: vec2<u32>, lane: u32) -> vec2<u32> {
+  numbers[lane] = x;
   workgroupBarrier();
-  for (var width = LANES / 2u; width > 0u; width >>= 1u) {
-    if (lane < width) {
-      let at = width + lane;
-      tree[at] = add_u64(tree[2u * at], tree[2u * at + 1u]);
+  if (lane < LANES / GROUP) {
+    var sum = vec2<u32>();
+    for (var i = lane * GROUP; i < (lane + 1u) * GROUP; i++) {
+      sum = add_u64(sum, numbers[i]);
     }
-    workgroupBarrier();
+    group_sums[lane] = sum;
   }
-  return workgroupUniformLoad(&tree[1]);
+  var sums = workgroupUniformLoad(&group_sums);
+  var total = vec2<u32>();
+  for (var i = 0u; i < LANES / GROUP; i++) {
+    total = add_u64(total, sums[i]);
+  }
+  return total;
 }
 
 // The lane whose number the running sum exceeds `threshold` with, and (y, z) what of the threshold is left before it.
 fn leaf_beyond(threshold: vec2<u32>, lane: u32) -> vec3<u32> {
   if (lane == 0u) {
     var left = threshold;
-    var at = 1u;
-    while (at < LANES) {
-      at = 2u * at;
-      if (!is_less_u64(left, tree[at])) {
-        left = subtract_u64(left, tree[at]);
-        at++;
-      }
+    var group = 0u;
+    while (group + 1u < LANES / GROUP && !is_less_u64(left, group_sums[group])) {
+      left = subtract_u64(left, group_sums[group]);
+      group++;
     }
-    leaf = vec3<u32>(at - LANES, left);
+    var at = group * GROUP;
+    while (at + 1u < (group + 1u) * GROUP && !is_less_u64(left, numbers[at])) {
+      left = subtract_u64(left, numbers[at]);
+      at++;
+    }
+    leaf = vec3<u32>(at, left);
   }
   return workgroupUniformLoad(&leaf);
 }
@@ -90,7 +100,7 @@ fn total_weight(row: Row, lane: u32) -> vec2<u32> {
     let w = weights_of(row, four(row.at, j, LANES, args.V));
     sum = add_u64(add_u64(sum, vec2<u32>(w.x + w.y, 0u)), vec2<u32>(w.z + w.w, 0u));
   }
-  return sum_tree(sum, lane);
+  return sum_groups(sum, lane);
 }
 
 // The rank of the topK-th largest, or one below it that just as many reach; -inf never stays.
@@ -180,7 +190,7 @@ fn drawn_token(row: Row, random: vec2<u32>, lane: u32) -> u32 {
       let w = weights_of(row, four(row.at, j, 1u, end));
       sum = add_u64(add_u64(sum, vec2<u32>(w.x + w.y, 0u)), vec2<u32>(w.z + w.w, 0u));
     }
-    let total = sum_tree(sum, lane);
+    let total = sum_groups(sum, lane);
     if (stop - begin == args.V) {
       threshold = multiply_u64(random, total).zw;
     }
