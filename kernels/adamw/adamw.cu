@@ -1,9 +1,9 @@
 // See adamw.h for the formulas.
-//   adamw_scan     reads the gradient: 4 B per parameter, only where no norm speaks for it
-//   adamw_prepare  checks the segments, decides whether the step is taken, and takes its count further
-//   adamw_update   reads param, grad, m and v and writes param, m and v once each: 28 B per parameter, the least there is
+//   adamw_scan    reads the gradient: 4 B per parameter, only where no norm speaks for it
+//   adamw_update  reads param, grad, m and v and writes param, m and v once each: 28 B per parameter, the least there is. Every
+//                 block decides for itself whether the step is taken; the one that comes last counts it.
 // Arithmetic in f32 with the roundings of the CPU's kernel; what all parameters share is computed in f64 and rounded once.
-#include "../common/cuda.h"
+#include "../common/arrivals.cuda.h"
 #include "adamw.launch.h"
 
 namespace prefgrad {
@@ -58,9 +58,8 @@ struct AdamwTile {
 // The size of a number as an integer: infinity has 0x7f800000, and NaN more.
 PREFGRAD_DEVICE uint32_t adamw_size(float x) { return bits_of(x) & 0x7fffffffu; }
 
-PREFGRAD_DEVICE uint32_t* adamw_flags(const Adamw& a) {
-  return reinterpret_cast<uint32_t*>(a.workspace) + sizeof(AdamwStep) / sizeof(uint32_t);
-}
+// Is a gradient not finite? What `scan` leaves, and behind it the same of each block.
+PREFGRAD_DEVICE uint32_t* adamw_verdicts(const Adamw& a) { return reinterpret_cast<uint32_t*>(a.workspace); }
 
 PREFGRAD_KERNEL(adamw_scan, Adamw, kAdamwThreads) {
   constexpr int vectors = kAdamwTile / (4 * kAdamwThreads);
@@ -81,55 +80,61 @@ PREFGRAD_KERNEL(adamw_scan, Adamw, kAdamwThreads) {
       tile.each(a, [&](int64_t i, int64_t) { look_at(a.grad[i]); });
     }
   }
-  const int any = __syncthreads_or(largest >= 0x7f800000u);
-  if (threadIdx.x == 0) adamw_flags(a)[blockIdx.x] = any != 0;
+  const int mine = __syncthreads_or(largest >= 0x7f800000u);
+  uint32_t* const verdicts = adamw_verdicts(a);
+  if (threadIdx.x == 0) verdicts[1 + blockIdx.x] = mine != 0;
+  if (!is_last_block(a.fault)) return;
+  bool bad = false;
+  for (unsigned block = threadIdx.x; block < gridDim.x; block += kAdamwThreads) bad |= verdicts[1 + block] != 0;
+  const int any = __syncthreads_or(bad);
+  if (threadIdx.x == 0) verdicts[0] = any != 0;
 }
 
-PREFGRAD_KERNEL(adamw_prepare, Adamw, kAdamwThreads) {
+// Do the segments lie in the parameters, one behind the other? All threads of the block ask.
+PREFGRAD_DEVICE bool adamw_segments_fit(const Adamw& a) {
+  if (a.segments == nullptr) return true;
   bool misplaced = false;
-  for (int64_t s = threadIdx.x; a.segments != nullptr && s < a.S; s += kAdamwThreads) {
+  for (int64_t s = threadIdx.x; s < a.S; s += kAdamwThreads) {
     const int64_t start = adamw_segment_start(a, s), end = adamw_segment_end(a, s);
     if (start < (s == 0 ? 0 : adamw_segment_end(a, s - 1)) || end < start || end > a.P) {
       a.fault->report(6, 2 * s);
       misplaced = true;
     }
   }
-  bool bad = false;
-  if (a.norm == nullptr) {
-    const int64_t tiles = (a.P + kAdamwTile - 1) / kAdamwTile;
-    const int64_t flags = tiles < kAdamwScanBlocks ? tiles : kAdamwScanBlocks;
-    for (int64_t k = threadIdx.x; k < flags; k += kAdamwThreads) bad |= adamw_flags(a)[k] != 0;
-  }
-  misplaced = __syncthreads_or(misplaced) != 0;
-  bad = __syncthreads_or(bad) != 0;
-  if (threadIdx.x != 0) return;
+  return __syncthreads_or(misplaced) == 0;
+}
 
-  // A gradient is not judged by segments that do not fit.
-  bool finite = misplaced || !bad;
+// Whether the step is taken, and the numbers that all parameters share.
+struct AdamwStep {
+  bool go, is_finite;
+  float factor, size, root;
+};
+
+PREFGRAD_DEVICE AdamwStep adamw_step(const Adamw& a, bool segments_fit) {
   double factor = a.grad_scale;
+  bool is_finite = true;
   if (a.norm != nullptr) {
     const double norm = static_cast<double>(a.norm[0]) * fabs(a.grad_scale);
-    finite = norm - norm == 0.0;
+    is_finite = norm - norm == 0.0;
     if (a.max_norm == a.max_norm && norm > a.max_norm) factor *= a.max_norm / norm;
+  } else if (segments_fit && a.P > 0) {
+    // By segments that do not fit a gradient is not judged.
+    is_finite = adamw_verdicts(a)[0] == 0;
   }
   const double t = static_cast<double>(a.step[0]) + 1.0;
   // beta = 0 has ln beta = -infinity, and 1 - 0^t = 1.
   const double c1 = a.beta1 > 0.0 ? -expm1(t * a.log_beta1) : 1.0, c2 = a.beta2 > 0.0 ? -expm1(t * a.log_beta2) : 1.0;
-  const bool go = finite && !misplaced;
-  *reinterpret_cast<AdamwStep*>(a.workspace) = {go, static_cast<float>(factor), static_cast<float>(a.lr / c1),
-                                                static_cast<float>(1.0 / c2)};
-  a.refused[0] = !finite;
-  if (go) a.step[0] += 1;
+  return {is_finite && segments_fit, is_finite, static_cast<float>(factor), static_cast<float>(a.lr / c1),
+          static_cast<float>(1.0 / c2)};
 }
 
-// The numbers that all parameters share, in f32.
 struct AdamwNumbers {
   float factor, size, root, epsilon, beta1, beta2, rest1, rest2;
 
   PREFGRAD_MEMBER AdamwNumbers(const Adamw& a, const AdamwStep& step)
-      : factor(step.grad_factor),
-        size(step.step_size),
-        root(step.root_scale),
+      : factor(step.factor),
+        size(step.size),
+        root(step.root),
         epsilon(static_cast<float>(a.epsilon)),
         beta1(static_cast<float>(a.beta1)),
         beta2(static_cast<float>(a.beta2)),
@@ -151,13 +156,8 @@ PREFGRAD_DEVICE float adamw_decay(const Adamw& a, int64_t segment) {
   return static_cast<float>(a.lr * (a.decay == nullptr ? a.weight_decay : static_cast<double>(a.decay[segment])));
 }
 
-PREFGRAD_KERNEL(adamw_update, Adamw, kAdamwThreads) {
+PREFGRAD_DEVICE void adamw_update_tile(const Adamw& a, const AdamwTile& tile, const AdamwNumbers& numbers, bool aligned) {
   constexpr int in_flight = 2, rounds = kAdamwTile / (4 * kAdamwThreads * in_flight);
-  const AdamwStep step = *reinterpret_cast<const AdamwStep*>(a.workspace);
-  if (step.go == 0) return;
-  const AdamwNumbers numbers(a, step);
-  const AdamwTile tile(a, blockIdx.x);
-  const bool aligned = is_aligned(a.param) && is_aligned(a.grad) && is_aligned(a.m) && is_aligned(a.v);
   if (!aligned || !tile.is_whole(a)) {
     tile.each(a, [&](int64_t i, int64_t s) {
       float p = a.param[i], m = a.m[i], v = a.v[i];
@@ -171,13 +171,14 @@ PREFGRAD_KERNEL(adamw_update, Adamw, kAdamwThreads) {
   const float decay = adamw_decay(a, tile.segment);
   for (int round = 0; round < rounds; ++round) {
     const int64_t at = tile.first + 4 * (int64_t{round * in_flight * kAdamwThreads} + threadIdx.x);
+    const Float4* const grad = reinterpret_cast<const Float4*>(a.grad + at);
     Float4* const param = reinterpret_cast<Float4*>(a.param + at);
     Float4* const first = reinterpret_cast<Float4*>(a.m + at);
     Float4* const second = reinterpret_cast<Float4*>(a.v + at);
     Float4 p[in_flight], g[in_flight], m[in_flight], v[in_flight];
     for (int k = 0; k < in_flight; ++k) {
       p[k] = param[k * kAdamwThreads];
-      g[k] = read_once(reinterpret_cast<const Float4*>(a.grad + at) + k * kAdamwThreads);
+      g[k] = read_once(grad + k * kAdamwThreads);
       m[k] = first[k * kAdamwThreads];
       v[k] = second[k * kAdamwThreads];
     }
@@ -188,6 +189,25 @@ PREFGRAD_KERNEL(adamw_update, Adamw, kAdamwThreads) {
       write_once(second + k * kAdamwThreads, v[k]);
     }
   }
+}
+
+PREFGRAD_KERNEL(adamw_update, Adamw, kAdamwThreads) {
+  PREFGRAD_SHARED(AdamwStep, decided, 1);
+  const bool fit = adamw_segments_fit(a);
+  if (threadIdx.x == 0) decided[0] = adamw_step(a, fit);
+  __syncthreads();
+  const AdamwStep step = decided[0];
+  if (step.go) {
+    const AdamwNumbers numbers(a, step);
+    const bool aligned = is_aligned(a.param) && is_aligned(a.grad) && is_aligned(a.m) && is_aligned(a.v);
+    for (int64_t tile = blockIdx.x; tile * kAdamwTile < a.P; tile += gridDim.x) {
+      adamw_update_tile(a, AdamwTile(a, tile), numbers, aligned);
+    }
+  }
+  // By now every block has read how many steps were taken.
+  if (!is_last_block(a.fault) || threadIdx.x != 0) return;
+  a.refused[0] = !step.is_finite;
+  if (step.go) a.step[0] += 1;
 }
 
 }  // namespace prefgrad

@@ -1,4 +1,5 @@
-// See adamw.h. `scan` only without norm, where nothing else tells whether the gradient is finite; `prepare` is one block.
+// See adamw.h. One launch, and one before it without norm, where nothing else tells whether the gradient is finite. As many blocks
+// as a device runs at a time, which go from tile to tile: no result depends on their number.
 #pragma once
 #include "../common/launch.h"
 #include "adamw.h"
@@ -6,21 +7,21 @@
 namespace prefgrad {
 
 constexpr int kAdamwThreads = 256;
-constexpr int64_t kAdamwTile = 4096;       // parameters of a block, at a time
-constexpr int64_t kAdamwScanBlocks = 2048;  // at most, each with a flag
+constexpr int64_t kAdamwTile = 4096;  // parameters of a block, at a time
+constexpr int kAdamwScanBlocks = 8, kAdamwUpdateBlocks = 4;  // per multiprocessor
 
-// What `prepare` leaves for `update`, and behind it the flags of `scan`.
-struct AdamwStep {
-  uint32_t go;
-  float grad_factor, step_size, root_scale;
-};
-
-inline void plan(const Adamw& a, Element, const DeviceShape&, LaunchPlan& out) {
-  const int64_t tiles = blocks_of(a.P, kAdamwTile), flags = tiles < kAdamwScanBlocks ? tiles : kAdamwScanBlocks;
-  out.workspace_bytes = sizeof(AdamwStep) + sizeof(uint32_t) * static_cast<uint64_t>(flags);
-  if (a.norm == nullptr) out.add("adamw_scan", flags, kAdamwThreads);
-  out.add("adamw_prepare", 1, kAdamwThreads);
-  out.add("adamw_update", tiles, kAdamwThreads);
+inline void plan(const Adamw& a, Element, const DeviceShape& device, LaunchPlan& out) {
+  const int64_t tiles = blocks_of(a.P, kAdamwTile);
+  const auto at_most = [&](int64_t blocks) { return tiles < blocks ? tiles : blocks; };
+  if (a.norm == nullptr) {
+    const int64_t blocks = at_most(kAdamwScanBlocks * device.multiprocessors);
+    // A verdict on all of the gradient, then one of each block.
+    out.workspace_bytes = sizeof(uint32_t) * static_cast<uint64_t>(1 + blocks);
+    out.add("adamw_scan", blocks, kAdamwThreads);
+  }
+  const int64_t blocks = at_most(kAdamwUpdateBlocks * device.multiprocessors);
+  // Even of no parameters a step is taken.
+  out.add("adamw_update", blocks > 0 ? blocks : 1, kAdamwThreads);
 }
 
 }  // namespace prefgrad

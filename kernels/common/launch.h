@@ -4,6 +4,13 @@
 #pragma once
 #include <cstdint>
 
+// A function that a plan and its kernels share.
+#if defined(__CUDACC__)
+#define PREFGRAD_EVERYWHERE __host__ __device__ inline
+#else
+#define PREFGRAD_EVERYWHERE inline
+#endif
+
 namespace prefgrad {
 
 enum class Element { f32, bf16, f16 };

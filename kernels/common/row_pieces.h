@@ -3,12 +3,6 @@
 #pragma once
 #include "launch.h"
 
-#if defined(__CUDACC__)
-#define PREFGRAD_EVERYWHERE __host__ __device__ inline
-#else
-#define PREFGRAD_EVERYWHERE inline
-#endif
-
 namespace prefgrad {
 
 constexpr int kRowThreads = 256, kRowColumns = 256, kRowNumbers = 8;  // of a block, of a warp, of a lane
