@@ -9,6 +9,7 @@
 #include "grad_norm/grad_norm.launch.h"
 #include "adamw/adamw.launch.h"
 #include "embedding/embedding.launch.h"
+#include "linear/linear.launch.h"
 #include "rms_norm/rms_norm.launch.h"
 #include "add/add.launch.h"
 #include "axpy/axpy.launch.h"
@@ -129,6 +130,8 @@
   OP("adamw", Adamw)                                                                                \
   OP("embedding", Embedding)                                                                        \
   OP("embeddingBackward", EmbeddingBackward)                                                        \
+  OP("linear", Linear)                                                                              \
+  OP("linearBackward", LinearBackward)                                                              \
   OP("rmsNorm", RmsNorm)                                                                            \
   OP("rmsNormBackward", RmsNormBackward)                                                            \
   OP("add", Add)                                                                                    \

@@ -12,6 +12,10 @@
 // The struct travels as the kernel's only parameter, so a launch needs no copy of its own.
 #define PREFGRAD_KERNEL(name, Args, threads) \
   extern "C" __global__ void __launch_bounds__(threads) name(const __grid_constant__ prefgrad::Args a)
+// In place of `threads`: registers are kept few enough that so many blocks fit on a multiprocessor.
+#define PREFGRAD_RESIDENT(threads, blocks) threads, blocks
+#define PREFGRAD_UNROLL _Pragma("unroll")
+#define PREFGRAD_ROLLED _Pragma("unroll 1")
 #define PREFGRAD_DEVICE static __device__ __forceinline__
 #define PREFGRAD_MEMBER __device__ __forceinline__
 #define PREFGRAD_SHARED(T, name, count) __shared__ T name[count]

@@ -42,7 +42,7 @@ struct LaunchPlan {
   }
 };
 
-inline int64_t blocks_of(int64_t count, int64_t size) { return (count + size - 1) / size; }
+PREFGRAD_EVERYWHERE int64_t blocks_of(int64_t count, int64_t size) { return (count + size - 1) / size; }
 
 // The kernel of an element type.
 inline const char* kernel_for(Element element, const char* f32, const char* bf16, const char* f16) {

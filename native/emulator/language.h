@@ -15,6 +15,9 @@
 #define __device__
 #define __host__
 #define __forceinline__ inline
+#define PREFGRAD_RESIDENT(threads, blocks) threads
+#define PREFGRAD_UNROLL
+#define PREFGRAD_ROLLED
 #define PREFGRAD_DEVICE static inline
 #define PREFGRAD_MEMBER inline
 
