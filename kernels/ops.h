@@ -19,6 +19,9 @@
 #include "gather_rows/gather_rows.launch.h"
 #include "scatter_rows/scatter_rows.launch.h"
 #include "pool_rows/pool_rows.launch.h"
+#include "ppo_policy_loss/ppo_policy_loss.launch.h"
+#include "kl_penalty/kl_penalty.launch.h"
+#include "ppo_value_loss/ppo_value_loss.launch.h"
 #endif
 
 #if defined(PREFGRAD_CPU)
@@ -124,6 +127,9 @@
   PASS("sampleTokens", "forward", "f32", SampleTokens, sample_tokens)
 
 #define PREFGRAD_CUDA_OPS(OP)                                                                       \
+  OP("ppoPolicyLoss", PpoPolicyLoss)                                                                \
+  OP("klPenalty", KlPenalty)                                                                        \
+  OP("ppoValueLoss", PpoValueLoss)                                                                  \
   OP("bradleyTerryLoss", BradleyTerryLoss)                                                          \
   OP("dpoLoss", DpoLoss)                                                                            \
   OP("gradNorm", GradNorm)                                                                          \
