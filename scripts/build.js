@@ -1,11 +1,13 @@
 // `npm run build`: TypeScript to dist/, the native addon to build/Release/. Both are incremental: with nothing changed this
-// takes seconds. Needs no network: Node's own headers come with Node.
-import { spawn } from 'node:child_process'
+// takes seconds. Needs no network: Node's own headers come with Node. Where there is an NVIDIA GPU and nvcc, the CUDA kernels are
+// compiled for that GPU; `npm run build:cuda` compiles them for all.
+import { spawn, spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { buildFatbin, findNvcc } from './cuda.js'
 import './embed_wgsl.js'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
@@ -42,4 +44,17 @@ const parts = await Promise.all([
   step('typescript', join(dirname(require.resolve('typescript/package.json')), 'bin/tsc'), ['-p', 'tsconfig.json']),
 ])
 parts.push(await step('bundle', join(root, 'scripts/bundle.js'), []))
+
+/** Compute capabilities of the GPUs of this machine: ['90']. */
+const capabilities = () => {
+  const { status, stdout } = spawnSync('nvidia-smi', ['--query-gpu=compute_cap', '--format=csv,noheader'])
+  if (status !== 0) return []
+  return [...new Set(`${stdout}`.match(/\d+\.\d+/g) ?? [])].map((version) => version.replace('.', '')).sort()
+}
+const own = capabilities()
+if (own.length > 0 && findNvcc() !== undefined) {
+  const begun = Date.now()
+  await buildFatbin(own)
+  parts.push(`cuda ${((Date.now() - begun) / 1000).toFixed(1)} s`)
+}
 console.log(`build: ${parts.join(', ')}; ${((Date.now() - started) / 1000).toFixed(1)} s in all`)

@@ -82,7 +82,7 @@ const newest = (folder = join(root, 'kernels')) =>
     }),
   )
 
-/** Compiles the fatbin, unless nothing changed; returns its path. */
+/** Compiles the fatbin, unless there is one for these architectures and nothing changed; returns its path. */
 export const buildFatbin = async (architectures = ARCHITECTURES) => {
   const nvcc = findNvcc()
   if (nvcc === undefined)
@@ -90,16 +90,17 @@ export const buildFatbin = async (architectures = ARCHITECTURES) => {
   const fatbin = join(root, 'build/Release/prefgrad.fatbin')
   const notes = `${fatbin}.json`
   const [, major, minor] = /release (\d+)\.(\d+)/.exec(`${spawnSync(nvcc, ['--version']).stdout}`)
-  const made = { cuda: 1000 * Number(major) + 10 * Number(minor), architectures }
-  const text = JSON.stringify(made)
-  const isNew = existsSync(fatbin) && existsSync(notes) && statSync(fatbin).mtimeMs > newest()
-  if (isNew && readFileSync(notes, 'utf8') === text) return fatbin
+  const cuda = 1000 * Number(major) + 10 * Number(minor)
+  if (existsSync(fatbin) && existsSync(notes) && statSync(fatbin).mtimeMs > newest()) {
+    const made = JSON.parse(readFileSync(notes, 'utf8'))
+    if (made.cuda === cuda && architectures.every((name) => made.architectures.includes(name))) return fatbin
+  }
   const last = architectures.at(-1)
   const codes = architectures.map((arch) => `-gencode=arch=compute_${arch},code=sm_${arch}`)
   codes.push(`-gencode=arch=compute_${last},code=compute_${last}`)
   const threads = ['--threads', String(availableParallelism())]
   await run(nvcc, [...NVCC, ...codes, ...threads, '--compress-mode=size', '-fatbin', '-o', fatbin, unit()])
-  writeFileSync(notes, text)
+  writeFileSync(notes, JSON.stringify({ cuda, architectures }))
   return fatbin
 }
 
