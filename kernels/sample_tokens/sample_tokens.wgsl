@@ -215,14 +215,12 @@ fn first_of_rank(at: u32, rank: u32, lane: u32) -> u32 {
   return ~max_all_u(~first, lane);
 }
 
-@compute @workgroup_size(LANES)
-fn forward(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let n = group_of(id);
-  if (n >= args.N) {
-    return;
-  }
-  let at = n * args.V;
-  // What decides the row: 3 a NaN, 2 +inf, 1 numbers, 0 only -inf.
+// What decides a row: 3 a NaN, 2 +inf, 1 numbers (of which `top` is the largest), 0 only -inf.
+struct Look {
+  kind: u32,
+  top: f32,
+}
+fn look_at(at: u32, lane: u32) -> Look {
   var kind = 0u;
   var top = LOWEST;
   for (var j = lane; j < args.V; j += 4u * LANES) {
@@ -236,30 +234,69 @@ fn forward(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index
     let y = select(vec4<f32>(LOWEST), x, finite);
     top = max(top, max(max(y.x, y.y), max(y.z, y.w)));
   }
-  kind = max_all_u(kind, lane);
-  top = max_all(top, lane);
+  return Look(max_all_u(kind, lane), max_all(top, lane));
+}
+fn is_drawn(look: Look) -> bool {
+  return look.kind == 1u && (args.temperature != 0.0 || args.inverseTemperature != 0.0);
+}
+// Where nothing is drawn.
+fn certain_token(look: Look, at: u32, lane: u32) -> i32 {
+  if (look.kind == 0u || look.kind == 3u) {
+    return -1;
+  }
+  return i32(first_of_rank(at, select(ranks_of(vec4<f32>(look.top)).x, 2u * u32(HALF_RANKS), look.kind == 2u), lane));
+}
+fn row_of(at: u32, look: Look) -> Row {
+  // A temperature near 0 would make this infinite, and 0 * infinity NaN.
+  let inverse_temperature = select(3e38, args.inverseTemperature, is_finite(args.inverseTemperature));
+  return Row(at, look.top, inverse_temperature, 1u, 0u);
+}
+fn random_of(n: u32) -> vec2<u32> {
+  var stream = n;
+  if (has_streams()) {
+    stream = bitcast<u32>(in_streams(n));
+  }
+  return philox(vec2<u32>(args.seed_low, args.seed_high), vec2<u32>(args.counter_low, args.counter_high), stream);
+}
+
+@compute @workgroup_size(LANES)
+fn forward(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let n = group_of(id);
+  if (n >= args.N) {
+    return;
+  }
+  let look = look_at(n * args.V, lane);
   var token = -1;
-  if (kind == 2u) {
-    token = i32(first_of_rank(at, 2u * u32(HALF_RANKS), lane));
-  } else if (kind == 1u && args.temperature == 0.0 && args.inverseTemperature == 0.0) {
-    token = i32(first_of_rank(at, ranks_of(vec4<f32>(top)).x, lane));
-  } else if (kind == 1u) {
-    // A temperature near 0 would make this infinite, and 0 * infinity NaN.
-    let inverse_temperature = select(3e38, args.inverseTemperature, is_finite(args.inverseTemperature));
-    var row = Row(at, top, inverse_temperature, 1u, 0u);
+  if (is_drawn(look)) {
+    token = i32(drawn_token(row_of(n * args.V, look), random_of(n), lane));
+  } else {
+    token = certain_token(look, n * args.V, lane);
+  }
+  if (lane == 0u) {
+    set_tokens(n, token);
+  }
+}
+
+// With topK or topP. An entry point of its own: what the other one does not need would cost it registers.
+@compute @workgroup_size(LANES)
+fn limited(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let n = group_of(id);
+  if (n >= args.N) {
+    return;
+  }
+  let look = look_at(n * args.V, lane);
+  var token = -1;
+  if (is_drawn(look)) {
+    var row = row_of(n * args.V, look);
     if (args.given_topK != 0u) {
-      row.least_rank = rank_of_kth(at, top, lane);
+      row.least_rank = rank_of_kth(row.at, look.top, lane);
     }
     if (args.given_topP != 0u) {
       row.least_weight = weight_of_nucleus(row, lane);
     }
-    var stream = n;
-    if (has_streams()) {
-      stream = bitcast<u32>(in_streams(n));
-    }
-    let seed = vec2<u32>(args.seed_low, args.seed_high);
-    let counter = vec2<u32>(args.counter_low, args.counter_high);
-    token = i32(drawn_token(row, philox(seed, counter, stream), lane));
+    token = i32(drawn_token(row, random_of(n), lane));
+  } else {
+    token = certain_token(look, n * args.V, lane);
   }
   if (lane == 0u) {
     set_tokens(n, token);
