@@ -114,18 +114,19 @@ Napi::Object describe(Napi::Env env, const CudaError& error) {
   return result;
 }
 
-// open(library, index, fatbin, poison) -> { handle, name, capability, multiprocessors, faults } or { error }
+// open(library, index, fatbin, poison, fastMatmul) -> { handle, name, capability, multiprocessors, faults } or { error }
 Napi::Value open(const Napi::CallbackInfo& call) {
   const Napi::Env env = call.Env();
   Napi::Object result = Napi::Object::New(env);
   void* image = nullptr;
   size_t bytes = 0;
-  if (call.Length() < 4 || !call[0].IsString() || !call[1].IsNumber() || !read_bytes(env, call[2], &image, &bytes)) return env.Null();
+  if (call.Length() < 5 || !call[0].IsString() || !call[1].IsNumber() || !read_bytes(env, call[2], &image, &bytes)) return env.Null();
   char why[512] = "";
   const CudaDriver* const driver = load_cuda_driver(call[0].As<Napi::String>().Utf8Value().c_str(), why, sizeof why);
   if (driver == nullptr) return env.Null();
+  const CudaDevice::Settings settings = {call[3].ToBoolean(), call[4].ToBoolean()};
   Handle* const handle = new (std::nothrow) Handle(
-      new (std::nothrow) CudaDevice(*driver, call[1].As<Napi::Number>().Int32Value(), image, call[3].ToBoolean()));
+      new (std::nothrow) CudaDevice(*driver, call[1].As<Napi::Number>().Int32Value(), image, settings));
   if (handle == nullptr || *handle == nullptr) {
     delete handle;
     return env.Null();

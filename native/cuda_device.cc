@@ -74,8 +74,9 @@ CUresult CudaDevice::note(CUresult code, const char* call, double wanted) {
   return code;
 }
 
-CudaDevice::CudaDevice(const CudaDriver& driver, int index, const void* image, bool poison)
-    : driver_(driver), poison_(poison) {
+CudaDevice::CudaDevice(const CudaDriver& driver, int index, const void* image, const Settings& settings)
+    : driver_(driver), poison_(settings.poison) {
+  shape_.fast_matmul = settings.fast_matmul;
   ready_ = open(index, image) == CUDA_SUCCESS;
   if (!ready_) close();
 }

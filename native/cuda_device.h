@@ -26,8 +26,12 @@ struct CudaSpan {
 
 class CudaDevice {
  public:
-  // `image` is the fatbin. `poison`: scratch is full of NaN before every call. On failure ok() is false and error() says why.
-  CudaDevice(const CudaDriver& driver, int index, const void* image, bool poison);
+  // `image` is the fatbin. On failure ok() is false and error() says why.
+  struct Settings {
+    bool poison = false;  // scratch is full of NaN before every call
+    bool fast_matmul = false;
+  };
+  CudaDevice(const CudaDriver& driver, int index, const void* image, const Settings& settings);
   ~CudaDevice();
   CudaDevice(const CudaDevice&) = delete;
   CudaDevice& operator=(const CudaDevice&) = delete;
@@ -78,7 +82,7 @@ class CudaDevice {
   bool retained_ = false;
   CudaError error_;
   std::string name_;
-  DeviceShape shape_ = {0, 0};
+  DeviceShape shape_ = {0, 0, false};
   CUdevice device_ = 0;
   CUcontext context_ = nullptr;
   CUmodule module_ = nullptr;

@@ -15,10 +15,11 @@ namespace prefgrad {
 
 enum class Element { f32, bf16, f16 };
 
-// What plans may depend on. Results never depend on it.
+// What plans may depend on. Results never depend on the GPU; only who opened the device chooses `fast_matmul`.
 struct DeviceShape {
   int multiprocessors;
   int capability;  // 90 for compute capability 9.0
+  bool fast_matmul = false;  // matrix products on tensor cores, from numbers of 11 bits
   bool has_clusters() const { return capability >= 90; }
 };
 

@@ -23,7 +23,13 @@ export interface Opened {
 export interface CudaAddon {
   readonly ops: readonly { op: string; words: number; pointers: number }[]
   probe(library: string): { why?: string; version?: number; devices?: string[] }
-  open(library: string, index: number, fatbin: Uint8Array, poison: boolean): Opened | { error: DriverError } | null
+  open(
+    library: string,
+    index: number,
+    fatbin: Uint8Array,
+    poison: boolean,
+    fastMatmul: boolean,
+  ): Opened | { error: DriverError } | null
   close(handle: unknown): void
   error(handle: unknown): DriverError | null
   alloc(handle: unknown, bytes: number): number

@@ -12,9 +12,14 @@ import { type CudaAddon, troubleOf } from './addon.ts'
 export interface CudaOptions {
   /** Which GPU, in the driver's order; default 0. */
   index?: number
+  /**
+   * How `linear` multiplies: 'exact' (default) in true f32, 'fast' on tensor cores, where both factors are rounded to 11
+   * bits (tf32) and sums stay in f32: some 1e-3 of the size of the terms.
+   */
+  matmul?: 'exact' | 'fast'
 }
 
-export const CUDA_OPTIONS: readonly string[] = ['index'] satisfies (keyof CudaOptions)[]
+export const CUDA_OPTIONS: readonly string[] = ['index', 'matmul'] satisfies (keyof CudaOptions)[]
 
 /** Version of CUDA's minor releases: 13000 is 13.0. */
 const versionText = (version: number): string => `${Math.floor(version / 1000)}.${Math.floor((version % 1000) / 10)}`
@@ -28,8 +33,7 @@ const built = (...path: string[]): string => {
 
 const fatbinPath = (): string => built('Release', 'prefgrad.fatbin')
 /** Tests choose another build of it: with sanitizers, or of kernels with seeded mistakes. */
-const emulatorPath = (): string =>
-  process.env.PREFGRAD_EMULATOR ?? built('emulator', 'libprefgrad_cuda_emulated.so')
+const emulatorPath = (): string => process.env.PREFGRAD_EMULATOR ?? built('emulator', 'libprefgrad_cuda_emulated.so')
 
 /** What the kernels were compiled for; written beside them by the build. */
 const fatbinNotes = (): { cuda: number; architectures: string[] } =>
@@ -82,7 +86,13 @@ const checkOptions = (options: CudaOptions): void => {
   for (const name in options) {
     if (!CUDA_OPTIONS.includes(name)) unknownName(undefined, 'device option', name, CUDA_OPTIONS)
   }
-  const { index = 0 } = options
+  const { index = 0, matmul = 'exact' } = options
+  if (!['exact', 'fast'].includes(matmul)) {
+    refuse('ERR_OPTION', `matmul must be 'exact' or 'fast', and is ${describe(matmul)}.`, {
+      arg: 'matmul',
+      value: matmul,
+    })
+  }
   if (!Number.isSafeInteger(index) || index < 0 || index > 1023) {
     refuse('ERR_OPTION', `index must be a whole number from 0, and is ${describe(index)}.`, {
       arg: 'index',
@@ -91,9 +101,10 @@ const checkOptions = (options: CudaOptions): void => {
   }
 }
 
-const open = (library: string, index: number, fatbin: Uint8Array, emulated: boolean): CudaBackend => {
+const open = (library: string, fatbin: Uint8Array, options: CudaOptions, emulated: boolean): CudaBackend => {
   const addon = loadCuda()
-  const opened = addon.open(library, index, fatbin, emulated)
+  const { index = 0, matmul } = options
+  const opened = addon.open(library, index, fatbin, emulated, matmul === 'fast')
   if (opened === null) return refuse('ERR_NO_DEVICE', `the driver could not be opened (${addon.probe(library).why}).`)
   if (!('error' in opened)) return new CudaBackend({ addon, opened, exact: emulated })
   const { call, text, name, code } = opened.error
@@ -128,7 +139,7 @@ export const openCuda = (options: CudaOptions = {}): CudaBackend => {
       fix: tooOld ? 'Install a newer NVIDIA driver.' : "Use openDevice('cpu') or openDevice('webgpu').",
     })
   }
-  return open('', options.index ?? 0, readFileSync(fatbinPath()), false)
+  return open('', readFileSync(fatbinPath()), options, false)
 }
 
 /** Opens the emulator, which runs the CUDA kernels on the CPU, for tests. */
@@ -136,5 +147,5 @@ export const openEmulator = (options: CudaOptions = {}): CudaBackend => {
   checkOptions(options)
   const why = missingEmulator()
   if (why !== undefined) return refuse('ERR_NO_DEVICE', `no emulated CUDA device: ${why}.`)
-  return open(emulatorPath(), options.index ?? 0, new Uint8Array(8), true)
+  return open(emulatorPath(), new Uint8Array(8), options, true)
 }
