@@ -14,6 +14,7 @@ function samples(): Sample[] {
     { name: 'repeated ids', inputs: lookUp(random, 3, 17, [20]) },
     { name: '[B, T] ids', inputs: lookUp(random, 50, 33, [3, 7]) },
     { name: 'a wide row', inputs: lookUp(random, 7, 515, [4]) },
+    { name: 'rows of whole vectors', inputs: lookUp(random, 7, 260, [5]) },
     {
       name: 'rows that hold infinities and NaN',
       inputs: {

@@ -14,6 +14,7 @@ function samples(): Sample[] {
     { name: 'rows in reverse', inputs: { x: normals(random, [4, 17]), rows: i32([3, 2, 1, 0]) } },
     { name: 'repeated rows, leading dimensions', inputs: pick(random, 5, 33, [3, 6]) },
     { name: 'a wide row', inputs: pick(random, 3, 515, [2]) },
+    { name: 'rows of whole vectors', inputs: pick(random, 4, 260, [6]) },
   ]
 }
 

@@ -21,6 +21,7 @@ function samples(): Sample[] {
       options: { count: 2 },
     },
     { ...call(random, 2, 3, [300]), name: 'rows picked a hundred times' },
+    { ...call(random, 4, 260, [9]), name: 'rows of whole vectors' },
   ]
 }
 

@@ -37,6 +37,8 @@ export function packed(random: RandomSource, lengths: readonly number[], H: numb
 export function samples(): Sample[] {
   const random = seeded(71)
   const none = padded(random, 2, 3, 4, false)
+  // The first sequence ends at 41, the second at 577.
+  const early = Array.from({ length: 1200 }, (_, n) => (n === 3 || n === 41 || n === 1177 ? 1 : 0))
   const shapes: Sample[] = [
     { name: 'one number', inputs: padded(random, 1, 1, 1, false) },
     { name: 'no sequence', inputs: padded(random, 0, 4, 3, false) },
@@ -46,6 +48,12 @@ export function samples(): Sample[] {
     { name: 'a sequence without a valid row', inputs: { ...none, valid: u8([1, 0, 1, 0, 0, 0], [2, 3]) } },
     { name: 'packed, with empty sequences', inputs: packed(random, [0, 3, 1, 0, 6], 5, true) },
     { name: 'packed, no sequence', inputs: packed(random, [], 5, false) },
+    { name: 'rows of whole vectors', inputs: padded(random, 2, 19, 132, true), skipGradients: 'too many elements' },
+    {
+      name: 'long sequences, of which little counts',
+      inputs: { ...padded(random, 2, 600, 4, false), valid: u8(early, [2, 600]) },
+      skipGradients: 'too many elements',
+    },
     {
       name: 'rows that cancel',
       inputs: { x: f32([1e8, 1, -1e8, 3], [1, 4, 1]) },

@@ -20,6 +20,7 @@ function samples(): Sample[] {
     { name: 'every row many times', inputs: write(random, 30, 3, [600]) },
     { name: 'more rows than one warp compares', inputs: write(random, 1500, 2, [2500]) },
     { name: 'a wide row', inputs: write(random, 9, 515, [4]) },
+    { name: 'rows of whole vectors', inputs: write(random, 7, 260, [5]) },
   ]
 }
 
