@@ -4,6 +4,9 @@
 
 // Rows of the second list: op, argument struct; the launches are planned by the `plan` of that struct.
 #if defined(PREFGRAD_LAUNCHES)
+#include "ppo_policy_loss/ppo_policy_loss.launch.h"
+#include "kl_penalty/kl_penalty.launch.h"
+#include "ppo_value_loss/ppo_value_loss.launch.h"
 #include "bradley_terry_loss/bradley_terry_loss.launch.h"
 #include "dpo_loss/dpo_loss.launch.h"
 #include "grad_norm/grad_norm.launch.h"
@@ -11,6 +14,8 @@
 #include "embedding/embedding.launch.h"
 #include "linear/linear.launch.h"
 #include "rms_norm/rms_norm.launch.h"
+#include "rotary/rotary.launch.h"
+#include "swiglu/swiglu.launch.h"
 #include "add/add.launch.h"
 #include "axpy/axpy.launch.h"
 #include "fill/fill.launch.h"
@@ -19,9 +24,6 @@
 #include "gather_rows/gather_rows.launch.h"
 #include "scatter_rows/scatter_rows.launch.h"
 #include "pool_rows/pool_rows.launch.h"
-#include "ppo_policy_loss/ppo_policy_loss.launch.h"
-#include "kl_penalty/kl_penalty.launch.h"
-#include "ppo_value_loss/ppo_value_loss.launch.h"
 #endif
 
 #if defined(PREFGRAD_CPU)
@@ -140,6 +142,9 @@
   OP("linearBackward", LinearBackward)                                                              \
   OP("rmsNorm", RmsNorm)                                                                            \
   OP("rmsNormBackward", RmsNormBackward)                                                            \
+  OP("rotary", Rotary)                                                                              \
+  OP("swiglu", Swiglu)                                                                              \
+  OP("swigluBackward", SwigluBackward)                                                              \
   OP("add", Add)                                                                                    \
   OP("axpy", Axpy)                                                                                  \
   OP("fill", Fill)                                                                                  \
