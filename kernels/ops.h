@@ -24,6 +24,8 @@
 #include "gather_rows/gather_rows.launch.h"
 #include "scatter_rows/scatter_rows.launch.h"
 #include "pool_rows/pool_rows.launch.h"
+#include "gae/gae.launch.h"
+#include "whiten/whiten.launch.h"
 #endif
 
 #if defined(PREFGRAD_CPU)
@@ -129,6 +131,8 @@
   PASS("sampleTokens", "forward", "f32", SampleTokens, sample_tokens)
 
 #define PREFGRAD_CUDA_OPS(OP)                                                                       \
+  OP("gae", Gae)                                                                                    \
+  OP("whiten", Whiten)                                                                              \
   OP("ppoPolicyLoss", PpoPolicyLoss)                                                                \
   OP("klPenalty", KlPenalty)                                                                        \
   OP("ppoValueLoss", PpoValueLoss)                                                                  \

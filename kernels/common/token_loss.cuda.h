@@ -8,6 +8,7 @@
 #pragma once
 #include "arrivals.cuda.h"
 #include "merge.cuda.h"
+#include "quads.cuda.h"
 #include "sequences.cuda.h"
 #include "token_loss.launch.h"
 
@@ -45,68 +46,6 @@ PREFGRAD_DEVICE Sums& slot_sums(const Args& a, int64_t slot) {
   static_assert(sizeof(Sums) <= 8 * kTokenSumWords, "workspace");
   return *reinterpret_cast<Sums*>(a.workspace + kTokenTotalWords + token_slots(a) + slot * kTokenSumWords);
 }
-
-// Up to four tokens side by side. Where a token does not count, `load` gives 0 whatever memory holds, and `store` writes 0.
-struct TokenQuad {
-  int64_t at;      // flat index of the first
-  int count;
-  unsigned valid;  // a bit for each
-
-  PREFGRAD_MEMBER TokenQuad(const uint8_t* flags, const Chunk& chunk) : at(chunk.start + 4 * threadIdx.x), valid(0) {
-    const int64_t rest = chunk.start + chunk.count - at;
-    count = rest < 0 ? 0 : rest < 4 ? static_cast<int>(rest) : 4;
-    uint32_t word = 0x01010101u;
-    const bool whole = count == 4 && reinterpret_cast<uintptr_t>(flags + at) % 4 == 0;
-    if (flags != nullptr && whole) memcpy(&word, __builtin_assume_aligned(flags + at, 4), 4);
-    for (int k = 0; k < 4; ++k) {
-      const bool set = flags == nullptr || whole ? (word >> 8 * k & 0xff) != 0 : k < count && flags[at + k] != 0;
-      valid |= set && k < count ? 1u << k : 0u;
-    }
-  }
-  PREFGRAD_MEMBER bool counts(int k) const { return (valid >> k & 1) != 0; }
-  PREFGRAD_MEMBER int tokens() const { return __popc(valid); }
-
-  PREFGRAD_MEMBER Float4 load(const float* p) const {
-    Float4 x = valid != 0 ? peek(p) : Float4{};
-    for (int k = 0; k < 4; ++k) x.x[k] = counts(k) ? x.x[k] : 0.0f;
-    return x;
-  }
-  PREFGRAD_MEMBER Float4 load_or(const float* p, float absent) const {
-    if (p != nullptr) return load(p);
-    return {{absent, absent, absent, absent}};
-  }
-  // Rounds to f32 once; with `add`, after adding what is there.
-  PREFGRAD_MEMBER void store(float* p, const double (&x)[4], bool add) const {
-    if (p == nullptr) return;
-    Float4 y = add ? peek(p) : Float4{};
-    for (int k = 0; k < 4; ++k) {
-      if (counts(k)) y.x[k] = static_cast<float>(add ? static_cast<double>(y.x[k]) + x[k] : x[k]);
-    }
-    put(p, y);
-  }
-  PREFGRAD_MEMBER void fill(float* p, float x) const {
-    if (p != nullptr) put(p, {{x, x, x, x}});
-  }
-
- private:
-  PREFGRAD_MEMBER Float4 peek(const float* p) const {
-    if (count == 4 && is_aligned(p + at)) return *reinterpret_cast<const Float4*>(p + at);
-    Float4 x{};
-    for (int k = 0; k < 4; ++k) {
-      if (k < count) x.x[k] = p[at + k];
-    }
-    return x;
-  }
-  PREFGRAD_MEMBER void put(float* p, const Float4& x) const {
-    if (count == 4 && is_aligned(p + at)) {
-      *reinterpret_cast<Float4*>(p + at) = x;
-      return;
-    }
-    for (int k = 0; k < 4; ++k) {
-      if (k < count) p[at + k] = x.x[k];
-    }
-  }
-};
 
 // Nonzero bytes of `flags`, by all threads of the block: sixteen at a time from the first address that allows it.
 PREFGRAD_DEVICE int64_t count_flags(const uint8_t* flags, int64_t length) {
@@ -158,10 +97,15 @@ PREFGRAD_DEVICE void finish_counts(const Args& a) {
   if (threadIdx.x == 0) token_totals(a) = {tokens, sequences, broken};
 }
 
+// The tokens of this thread.
+PREFGRAD_DEVICE Quad quad_of(const uint8_t* valid, const Chunk& chunk) {
+  return Quad(valid, chunk.start + 4 * threadIdx.x, chunk.start + chunk.count);
+}
+
 template <typename Args>
 PREFGRAD_DEVICE void token_loss_count(const Args& a) {
   const Chunk chunk = chunk_of<kTokenLossChunk>(a, blockIdx.x);
-  const int64_t found = block_sum<kTokenLossThreads>(int64_t{TokenQuad(a.valid, chunk).tokens()});
+  const int64_t found = block_sum<kTokenLossThreads>(int64_t{quad_of(a.valid, chunk).tokens()});
   if (threadIdx.x == 0 && blockIdx.x < token_slots(a)) slot_count(a, blockIdx.x) = found;
   if (is_last_block(a.fault)) finish_counts(a);
 }

@@ -57,9 +57,7 @@ PREFGRAD_DEVICE void token_loss_finish(const Args& a) {
 // With broken offsets the blocks share all tokens, and everything is NaN.
 template <typename Loss, typename Args>
 PREFGRAD_DEVICE void token_loss_broken(const Args& a) {
-  const int64_t start = int64_t{blockIdx.x} * kTokenLossChunk, rest = a.N - start;
-  const Chunk chunk = {0, 0, start, rest < 0 ? 0 : rest < kTokenLossChunk ? rest : kTokenLossChunk};
-  Loss::fill(a, TokenQuad(nullptr, chunk), nan_f32());
+  Loss::fill(a, Quad(nullptr, int64_t{blockIdx.x} * kTokenLossChunk + 4 * threadIdx.x, a.N), nan_f32());
   if (blockIdx.x > 0 || threadIdx.x > 0) return;
   a.loss[0] = nan_f32();
   for (int k = 0; k < Loss::stats_count; ++k) a.stats[k] = nan_f32();
@@ -76,7 +74,7 @@ PREFGRAD_DEVICE void token_loss_terms(const Args& a) {
     // Not finite where nothing counts, and then not used.
     const double divisor = token_divisor(a, totals.tokens, totals.sequences);
     const Loss loss(a, chunk.sequence, a.grad_scale * share / divisor);
-    const TokenQuad quad(a.valid, chunk);
+    const Quad quad = quad_of(a.valid, chunk);
     Sums sums = Sums::none();
     if (quad.count > 0) loss.add(quad, sums);
     sums.base.count = quad.tokens();

@@ -31,7 +31,7 @@ struct KlPenaltyLoss {
 
   PREFGRAD_MEMBER KlPenaltyLoss(const KlPenalty& args, int64_t, double factor) : a(args), coefficient(factor) {}
 
-  PREFGRAD_MEMBER void add(const TokenQuad& t, Sums& sums) const {
+  PREFGRAD_MEMBER void add(const Quad& t, Sums& sums) const {
     const Float4 current = t.load(a.logprob), ref = t.load(a.ref_logprob), weight = t.load_or(a.weight, 1.0f);
     double kl[4], grad[4];
     for (int k = 0; k < 4; ++k) {
@@ -51,7 +51,7 @@ struct KlPenaltyLoss {
     t.store(a.kl, kl, false);
     t.store(a.grad_logprob, grad, (a.accumulate & 2) != 0);
   }
-  PREFGRAD_MEMBER static void fill(const KlPenalty& a, const TokenQuad& t, float x) {
+  PREFGRAD_MEMBER static void fill(const KlPenalty& a, const Quad& t, float x) {
     t.fill(a.kl, x);
     t.fill(a.grad_logprob, x);
   }

@@ -69,7 +69,7 @@ struct PpoPolicyTerms {
     if (by_sequence) sequence = ppo_sequence(a, b);
   }
 
-  PREFGRAD_MEMBER void add(const TokenQuad& t, Sums& sums) const {
+  PREFGRAD_MEMBER void add(const Quad& t, Sums& sums) const {
     const Float4 current = t.load(a.logprob), before = t.load(a.old_logprob), advantage = t.load(a.advantage);
     const Float4 weight = t.load_or(a.weight, 1.0f);
     double grad[4];
@@ -93,7 +93,7 @@ struct PpoPolicyTerms {
     }
     t.store(a.grad_logprob, grad, (a.accumulate & 2) != 0);
   }
-  PREFGRAD_MEMBER static void fill(const PpoPolicyLoss& a, const TokenQuad& t, float x) { t.fill(a.grad_logprob, x); }
+  PREFGRAD_MEMBER static void fill(const PpoPolicyLoss& a, const Quad& t, float x) { t.fill(a.grad_logprob, x); }
   PREFGRAD_MEMBER static void of_sequence(const PpoPolicyLoss& a, int64_t b, Sums& sums) {
     if (!by_sequence) return;
     const double ratio = ppo_sequence(a, b).ratio;
@@ -123,8 +123,7 @@ PREFGRAD_DEVICE PpoCount ppo_over_sequence(const PpoPolicyLoss& a, Span span, Ea
   PREFGRAD_SHARED(double, total, 2);
   PpoCount sums = PpoCount::none();
   for (int64_t i = 0; i < span.length; i += kTokenLossChunk) {
-    const int64_t rest = span.length - i;
-    const TokenQuad quad(a.valid, {0, 0, span.start + i, rest < kTokenLossChunk ? rest : kTokenLossChunk});
+    const Quad quad(a.valid, span.start + i + 4 * threadIdx.x, span.start + span.length);
     sums.count += quad.tokens();
     if (quad.valid != 0) each(quad, sums.sum);
   }
@@ -141,14 +140,14 @@ PREFGRAD_KERNEL(ppo_policy_loss_ratios, PpoPolicyLoss, kTokenLossThreads) {
   const int64_t b = blockIdx.x;
   if (b < a.B) {
     const Span span = span_of(a, b);
-    const PpoCount mean = ppo_over_sequence(a, span, [&](const TokenQuad& t, double& sum) {
+    const PpoCount mean = ppo_over_sequence(a, span, [&](const Quad& t, double& sum) {
       const Float4 current = t.load(a.logprob), before = t.load(a.old_logprob);
       for (int k = 0; k < 4; ++k) sum += static_cast<double>(current.x[k]) - static_cast<double>(before.x[k]);
     });
     const double x = mean.sum / mean.count, ratio = exp(x > 400.0 ? 400.0 : x);  // as in exponential()
     PpoCount pull = PpoCount::none();
     if (a.sequence_gradient == 0) {
-      pull = ppo_over_sequence(a, span, [&](const TokenQuad& t, double& sum) {
+      pull = ppo_over_sequence(a, span, [&](const Quad& t, double& sum) {
         const Float4 advantage = t.load(a.advantage), weight = t.load_or(a.weight, 1.0f);
         for (int k = 0; k < 4; ++k) {
           const double A = advantage.x[k], w = weight.x[k];

@@ -33,7 +33,7 @@ struct PpoValueTerms {
 
   PREFGRAD_MEMBER PpoValueTerms(const PpoValueLoss& args, int64_t, double factor) : a(args), coefficient(factor) {}
 
-  PREFGRAD_MEMBER void add(const TokenQuad& t, Sums& sums) const {
+  PREFGRAD_MEMBER void add(const Quad& t, Sums& sums) const {
     const bool with_clip = a.clip == a.clip;
     const Float4 value = t.load(a.value), target = t.load(a.returns), weight = t.load_or(a.weight, 1.0f);
     const Float4 before = with_clip ? t.load(a.old_value) : value;
@@ -73,7 +73,7 @@ struct PpoValueTerms {
     }
     t.store(a.grad_value, grad, (a.accumulate & 2) != 0);
   }
-  PREFGRAD_MEMBER static void fill(const PpoValueLoss& a, const TokenQuad& t, float x) { t.fill(a.grad_value, x); }
+  PREFGRAD_MEMBER static void fill(const PpoValueLoss& a, const Quad& t, float x) { t.fill(a.grad_value, x); }
   PREFGRAD_MEMBER static void of_sequence(const PpoValueLoss&, int64_t, Sums&) {}
   PREFGRAD_MEMBER static void stats(const PpoValueLoss& a, const Sums& sums) {
     a.stats[3] = static_cast<float>(sums.clipped);
