@@ -4,6 +4,9 @@
 
 // Rows of the second list: op, argument struct; the launches are planned by the `plan` of that struct.
 #if defined(PREFGRAD_LAUNCHES)
+#include "token_logprobs/token_logprobs.launch.h"
+#include "gae/gae.launch.h"
+#include "whiten/whiten.launch.h"
 #include "ppo_policy_loss/ppo_policy_loss.launch.h"
 #include "kl_penalty/kl_penalty.launch.h"
 #include "ppo_value_loss/ppo_value_loss.launch.h"
@@ -24,8 +27,6 @@
 #include "gather_rows/gather_rows.launch.h"
 #include "scatter_rows/scatter_rows.launch.h"
 #include "pool_rows/pool_rows.launch.h"
-#include "gae/gae.launch.h"
-#include "whiten/whiten.launch.h"
 #endif
 
 #if defined(PREFGRAD_CPU)
@@ -131,6 +132,8 @@
   PASS("sampleTokens", "forward", "f32", SampleTokens, sample_tokens)
 
 #define PREFGRAD_CUDA_OPS(OP)                                                                       \
+  OP("tokenLogprobs", TokenLogprobs)                                                                \
+  OP("tokenLogprobsBackward", TokenLogprobsBackward)                                                \
   OP("gae", Gae)                                                                                    \
   OP("whiten", Whiten)                                                                              \
   OP("ppoPolicyLoss", PpoPolicyLoss)                                                                \

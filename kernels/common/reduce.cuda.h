@@ -7,6 +7,7 @@ namespace prefgrad {
 
 PREFGRAD_DEVICE double shuffle_xor(double x, int lanes) { return __shfl_xor_sync(kFullMask, x, lanes); }
 PREFGRAD_DEVICE float shuffle_xor(float x, int lanes) { return __shfl_xor_sync(kFullMask, x, lanes); }
+PREFGRAD_DEVICE int shuffle_xor(int x, int lanes) { return __shfl_xor_sync(kFullMask, x, lanes); }
 PREFGRAD_DEVICE int64_t shuffle_xor(int64_t x, int lanes) {
   return static_cast<int64_t>(__shfl_xor_sync(kFullMask, static_cast<long long>(x), lanes));
 }
