@@ -5,6 +5,8 @@
 // Rows of the second list: op, argument struct; the launches are planned by the `plan` of that struct.
 #if defined(PREFGRAD_LAUNCHES)
 #include "token_logprobs/token_logprobs.launch.h"
+#include "sequence_logprobs/sequence_logprobs.launch.h"
+#include "token_rewards/token_rewards.launch.h"
 #include "gae/gae.launch.h"
 #include "whiten/whiten.launch.h"
 #include "ppo_policy_loss/ppo_policy_loss.launch.h"
@@ -134,6 +136,9 @@
 #define PREFGRAD_CUDA_OPS(OP)                                                                       \
   OP("tokenLogprobs", TokenLogprobs)                                                                \
   OP("tokenLogprobsBackward", TokenLogprobsBackward)                                                \
+  OP("sequenceLogprobs", SequenceLogprobs)                                                          \
+  OP("sequenceLogprobsBackward", SequenceLogprobsBackward)                                          \
+  OP("tokenRewards", TokenRewards)                                                                  \
   OP("gae", Gae)                                                                                    \
   OP("whiten", Whiten)                                                                              \
   OP("ppoPolicyLoss", PpoPolicyLoss)                                                                \
