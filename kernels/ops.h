@@ -29,6 +29,7 @@
 #include "gather_rows/gather_rows.launch.h"
 #include "scatter_rows/scatter_rows.launch.h"
 #include "pool_rows/pool_rows.launch.h"
+#include "sample_tokens/sample_tokens.launch.h"
 #endif
 
 #if defined(PREFGRAD_CPU)
@@ -166,5 +167,6 @@
   OP("gatherRowsBackward", GatherRowsBackward)                                                      \
   OP("scatterRows", ScatterRows)                                                                    \
   OP("poolRows", PoolRows)                                                                          \
-  OP("poolRowsBackward", PoolRowsBackward)
+  OP("poolRowsBackward", PoolRowsBackward)                                                          \
+  OP("sampleTokens", SampleTokens)
 // clang-format on
