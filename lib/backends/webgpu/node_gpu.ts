@@ -7,6 +7,12 @@ import type { FindGpu } from './open.ts'
 /** Dawn ends the process when this object is collected while a device lives. */
 let gpu: GPU | undefined
 
+/**
+ * SwiftShader takes about a millisecond to compile the zeroing of each element of workgroup memory, some minutes in a training
+ * run; Dawn's own loop for it costs nothing.
+ */
+const SOFTWARE_FLAGS = ['disable-dawn-features=use_vulkan_zero_initialize_workgroup_memory_extension']
+
 /** Where Vulkan looks for drivers on Linux. */
 const DRIVER_FOLDERS = ['/usr/share', '/usr/local/share', '/etc', join(homedir(), '.local/share')]
 
@@ -29,7 +35,7 @@ export const findNodeGpu: FindGpu = async () => {
   }
   try {
     const { create } = await import('webgpu')
-    gpu ??= create([])
+    gpu ??= create(process.env.PREFGRAD_SOFTWARE_GPU === undefined ? [] : SOFTWARE_FLAGS)
     return { gpu }
   } catch (error) {
     const why = `the package webgpu could not be loaded (${(error as Error).message.split('\n')[0]})`
