@@ -41,8 +41,8 @@ test('real kernels with one mistake each: all are caught', { skip }, async () =>
   for (const mutant of MUTANTS) {
     plant(mutant)
     const emulator = await build.buildEmulator(`mutants/${mutant.folder}`, { kernels: join(folder, 'kernels') })
-    const pattern = `--test-name-pattern=^(${mutant.ops.join('|')}) on cuda:emulated`
-    const { status, output } = runSuite('cuda_conformance.test.js', emulator, {}, [pattern])
+    const pattern = `--test-name-pattern=\\b(${mutant.ops.join('|')})\\b.* on cuda:emulated`
+    const { status, output } = runSuite(`${mutant.suite ?? 'cuda_conformance'}.test.js`, emulator, {}, [pattern])
     assert.doesNotMatch(output, /CUDA_ERROR_NOT_FOUND/, 'the mutant has all kernels that the op needs')
     if (status === 0) escaped.push(`${mutant.file}: ${mutant.what}`)
   }
