@@ -3,11 +3,12 @@
 // where the running sum exceeds the threshold. Sums are whole numbers of 64 bits, so that their order does not matter.
 // 4 B per element from memory; every pass after the first reads from cache: 2, up to 32 with topK, 31 with topP.
 
-const LOWEST = -0x1.fffffep+127f;
 // The bits of -20.9: what lies further below the largest weighs less than 1.
 const FAR = 0xc1a73333u;
 // The rank of 0: -inf has rank 0, so that a least rank of 1 leaves it out, and +inf has twice this.
 const HALF_RANKS = 0x7f800000;
+const INFINITE_RANK = 0xff000000u;
+const NAN_RANK = 0xffffffffu;
 
 struct Row {
   at: u32,
@@ -18,6 +19,9 @@ struct Row {
   // and only weights of this size.
   least_weight: u32,
 }
+
+// Tokens that need no narrowing down.
+const FEW = 8u;
 
 // 256 numbers, and their sums by sixteens.
 const GROUP = 16u;
@@ -104,13 +108,13 @@ fn total_weight(row: Row, lane: u32) -> vec2<u32> {
 }
 
 // The rank of the topK-th largest, or one below it that just as many reach; -inf never stays.
-fn rank_of_kth(at: u32, top: f32, lane: u32) -> u32 {
+fn rank_of_kth(at: u32, highest: u32, lane: u32) -> u32 {
   let k = u32(args.topK);
   if (k >= args.V) {
     return 1u;
   }
   var low = 1u;
-  var high = ranks_of(vec4<f32>(top)).x;
+  var high = highest;
   while (low < high) {
     let middle = low + (high - low + 1u) / 2u;
     var count = vec4<u32>();
@@ -198,9 +202,17 @@ fn drawn_token(row: Row, random: vec2<u32>, lane: u32) -> u32 {
     threshold = found.yz;
     begin += found.x * piece;
     stop = min(begin + piece, stop);
-    if (piece == 1u) {
+    if (piece <= FEW) {
       break;
     }
+  }
+  // By every invocation for itself: no barrier.
+  for (; begin + 1u < stop; begin++) {
+    let weight = vec2<u32>(weights_of(row, vec4<f32>(in_logits(row.at + begin))).x, 0u);
+    if (is_less_u64(threshold, weight)) {
+      break;
+    }
+    threshold = subtract_u64(threshold, weight);
   }
   return begin;
 }
@@ -215,41 +227,36 @@ fn first_of_rank(at: u32, rank: u32, lane: u32) -> u32 {
   return ~max_all_u(~first, lane);
 }
 
-// What decides a row: 3 a NaN, 2 +inf, 1 numbers (of which `top` is the largest), 0 only -inf.
-struct Look {
-  kind: u32,
-  top: f32,
+fn of_rank(rank: u32) -> f32 {
+  let i = i32(rank) - HALF_RANKS;
+  return bitcast<f32>(select(-i | i32(0x80000000u), i, i >= 0));
 }
-fn look_at(at: u32, lane: u32) -> Look {
-  var kind = 0u;
-  var top = LOWEST;
+
+// The highest rank of a row, which says what decides it: a NaN, +inf, the largest number, or 0 if there is only -inf.
+fn highest_rank(at: u32, lane: u32) -> u32 {
+  var most = 0u;
   for (var j = lane; j < args.V; j += 4u * LANES) {
     let x = four(at, j, LANES, args.V);
-    let bits = bitcast<vec4<u32>>(x);
-    let finite = (bits & vec4<u32>(0x7f800000u)) != vec4<u32>(0x7f800000u);
-    let kinds = select(vec4<u32>(), vec4<u32>(1u), finite) +
-      select(vec4<u32>(), vec4<u32>(2u), bits == vec4<u32>(0x7f800000u)) +
-      select(vec4<u32>(), vec4<u32>(3u), (bits & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u));
-    kind = max(kind, max(max(kinds.x, kinds.y), max(kinds.z, kinds.w)));
-    let y = select(vec4<f32>(LOWEST), x, finite);
-    top = max(top, max(max(y.x, y.y), max(y.z, y.w)));
+    let nan = (bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u);
+    let ranks = select(ranks_of(x), vec4<u32>(NAN_RANK), nan);
+    most = max(most, max(max(ranks.x, ranks.y), max(ranks.z, ranks.w)));
   }
-  return Look(max_all_u(kind, lane), max_all(top, lane));
+  return max_all_u(most, lane);
 }
-fn is_drawn(look: Look) -> bool {
-  return look.kind == 1u && (args.temperature != 0.0 || args.inverseTemperature != 0.0);
+fn is_drawn(rank: u32) -> bool {
+  return rank > 0u && rank < INFINITE_RANK && (args.temperature != 0.0 || args.inverseTemperature != 0.0);
 }
 // Where nothing is drawn.
-fn certain_token(look: Look, at: u32, lane: u32) -> i32 {
-  if (look.kind == 0u || look.kind == 3u) {
+fn certain_token(rank: u32, at: u32, lane: u32) -> i32 {
+  if (rank == 0u || rank == NAN_RANK) {
     return -1;
   }
-  return i32(first_of_rank(at, select(ranks_of(vec4<f32>(look.top)).x, 2u * u32(HALF_RANKS), look.kind == 2u), lane));
+  return i32(first_of_rank(at, rank, lane));
 }
-fn row_of(at: u32, look: Look) -> Row {
+fn row_of(at: u32, rank: u32) -> Row {
   // A temperature near 0 would make this infinite, and 0 * infinity NaN.
   let inverse_temperature = select(3e38, args.inverseTemperature, is_finite(args.inverseTemperature));
-  return Row(at, look.top, inverse_temperature, 1u, 0u);
+  return Row(at, of_rank(rank), inverse_temperature, 1u, 0u);
 }
 fn random_of(n: u32) -> vec2<u32> {
   var stream = n;
@@ -265,12 +272,12 @@ fn forward(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index
   if (n >= args.N) {
     return;
   }
-  let look = look_at(n * args.V, lane);
+  let rank = highest_rank(n * args.V, lane);
   var token = -1;
-  if (is_drawn(look)) {
-    token = i32(drawn_token(row_of(n * args.V, look), random_of(n), lane));
+  if (is_drawn(rank)) {
+    token = i32(drawn_token(row_of(n * args.V, rank), random_of(n), lane));
   } else {
-    token = certain_token(look, n * args.V, lane);
+    token = certain_token(rank, n * args.V, lane);
   }
   if (lane == 0u) {
     set_tokens(n, token);
@@ -284,19 +291,19 @@ fn limited(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index
   if (n >= args.N) {
     return;
   }
-  let look = look_at(n * args.V, lane);
+  let rank = highest_rank(n * args.V, lane);
   var token = -1;
-  if (is_drawn(look)) {
-    var row = row_of(n * args.V, look);
+  if (is_drawn(rank)) {
+    var row = row_of(n * args.V, rank);
     if (args.given_topK != 0u) {
-      row.least_rank = rank_of_kth(row.at, look.top, lane);
+      row.least_rank = rank_of_kth(row.at, rank, lane);
     }
     if (args.given_topP != 0u) {
       row.least_weight = weight_of_nucleus(row, lane);
     }
     token = i32(drawn_token(row, random_of(n), lane));
   } else {
-    token = certain_token(look, n * args.V, lane);
+    token = certain_token(rank, n * args.V, lane);
   }
   if (lane == 0u) {
     set_tokens(n, token);
