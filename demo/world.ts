@@ -9,7 +9,7 @@ import { Tokenizer, TransformerPolicy } from '../lib/model/index.ts'
 import { cleanLexicon, loadLexicon, splitLexicon } from './lexicon.ts'
 import { wordPreference } from './preference.ts'
 import { extractPrompts, type Prompt, type PromptRequest } from './prompts.ts'
-import { PRETRAIN, PROMPT_TOKENS, type Size } from './settings.ts'
+import type { Size } from './settings.ts'
 import { type Address, loadAddresses, type Split } from './text.ts'
 import { windows } from './windows.ts'
 
@@ -38,7 +38,7 @@ export class World {
   readonly addresses: readonly Address[]
   /** Labels the training pairs; with the user's own pairs, the reward model that learned from them. */
   proxy: Judge
-  /** Judges the result; training never sees it. Absent with the user's own pairs. */
+  /** Judges the result; training never sees it. Absent with the user's own pairs and where all words label. */
   gold: Judge | undefined
   readonly wordRatings: Readonly<Record<string, number>>
   readonly #folder: string
@@ -58,16 +58,17 @@ export class World {
     this.addresses = loadAddresses()
     const lexicon = loadLexicon()
     const halves = splitLexicon(lexicon, { raw: options.raw })
-    this.proxy = wordPreference(halves.proxy)
-    this.gold = wordPreference(halves.gold)
     const shown = options.raw ? lexicon : cleanLexicon(lexicon)
+    const whole = options.size.WORDS === 'all'
+    this.proxy = wordPreference(whole ? shown : halves.proxy)
+    this.gold = whole ? undefined : wordPreference(halves.gold)
     this.wordRatings = Object.fromEntries(
       [...shown].map(([word, ratings]) => [word, ratings.reduce((a, b) => a + b, 0) / ratings.length]),
     )
   }
 
   prompts(request: Omit<PromptRequest, 'tokens'>): Prompt[] {
-    return extractPrompts(this.addresses, this.tokenizer, { ...request, tokens: PROMPT_TOKENS })
+    return extractPrompts(this.addresses, this.tokenizer, { ...request, tokens: this.size.PROMPT_TOKENS })
   }
 
   /** Real text to imitate or to be surprised by. */
@@ -85,7 +86,7 @@ export class World {
   #texts(split: Split, from: number): string[] {
     return this.addresses
       .filter((address) => address.split === split && address.year >= from)
-      .map(({ text }) => text.slice(0, this.size.CHARACTERS))
+      .map(({ text }) => (split === 'train' ? text : text.slice(0, this.size.CHARACTERS)))
   }
 
   /** `perPrompt` continuations of each prompt, at temperature 1. */
@@ -130,5 +131,3 @@ export const joined = (prompt: Prompt | EncodedPrompt, sample: Sample): EncodedE
 }
 
 export const encodedPrompt = (prompt: Prompt): EncodedPrompt => ({ tokens: prompt.tokens, prompt: prompt.text })
-
-export const PRETRAIN_WINDOW = PRETRAIN.window
