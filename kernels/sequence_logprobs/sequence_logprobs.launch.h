@@ -6,7 +6,7 @@
 namespace prefgrad {
 
 constexpr int kSequenceThreads = 512;
-constexpr int64_t kSequenceBlocks = 2048;
+constexpr int64_t kSequenceBlocks = 1024;
 
 // Packed calls of no sequence have offsets to check all the same.
 template <typename Args>

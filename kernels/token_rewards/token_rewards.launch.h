@@ -7,7 +7,7 @@ namespace prefgrad {
 
 constexpr int kRewardThreads = 512;
 constexpr int kRewardRun = 4;  // tokens of a thread at a time
-constexpr int64_t kRewardBlocks = 2048;
+constexpr int64_t kRewardBlocks = 1024;
 
 inline void plan(const TokenRewards& a, Element, const DeviceShape&, LaunchPlan& out) {
   // Packed calls of no sequence have offsets to check all the same.
