@@ -27,6 +27,7 @@
 namespace prefgrad {
 
 // Place of this block in its cluster, and a block's array as another block of the cluster sees it (sm_90 and later).
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
 PREFGRAD_DEVICE unsigned cluster_rank() {
   unsigned rank;
   asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
@@ -46,6 +47,16 @@ PREFGRAD_DEVICE T* cluster_pointer(T* mine, unsigned rank) {
   asm("mapa.u64 %0, %1, %2;" : "=l"(theirs) : "l"(mine), "r"(rank));
   return theirs;
 }
+#else
+// A cluster of one: kernels that need more compile, and are never launched.
+PREFGRAD_DEVICE unsigned cluster_rank() { return 0; }
+PREFGRAD_DEVICE unsigned cluster_size() { return 1; }
+PREFGRAD_DEVICE void cluster_sync() { __syncthreads(); }
+template <typename T>
+PREFGRAD_DEVICE T* cluster_pointer(T* mine, unsigned) {
+  return mine;
+}
+#endif
 #define PREFGRAD_CLUSTER_SHARED(name, rank) (prefgrad::cluster_pointer(name, rank))
 
 // 2^x to 2 ULP, in one instruction; subnormal results are kept.
