@@ -20,6 +20,7 @@
 #include "linear/linear.launch.h"
 #include "rms_norm/rms_norm.launch.h"
 #include "rotary/rotary.launch.h"
+#include "rotary_attention/rotary_attention.launch.h"
 #include "swiglu/swiglu.launch.h"
 #include "add/add.launch.h"
 #include "axpy/axpy.launch.h"
@@ -156,6 +157,8 @@
   OP("rmsNorm", RmsNorm)                                                                            \
   OP("rmsNormBackward", RmsNormBackward)                                                            \
   OP("rotary", Rotary)                                                                              \
+  OP("rotaryAttention", RotaryAttention)                                                            \
+  OP("rotaryAttentionBackward", RotaryAttentionBackward)                                            \
   OP("swiglu", Swiglu)                                                                              \
   OP("swigluBackward", SwigluBackward)                                                              \
   OP("add", Add)                                                                                    \

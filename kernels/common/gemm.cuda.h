@@ -133,9 +133,15 @@ PREFGRAD_DEVICE void gemm_read_columns(const float* from, float (&to)[columns]) 
 // The c-th column of a thread.
 PREFGRAD_DEVICE int gemm_column_at(int c) { return gemm_column() * 4 + c / 4 * 64 + c % 4; }
 
-// Takes up `terms` terms: a[term * a_pitch + row], b[term * b_pitch + column].
-template <int terms, int rows, int columns>
-PREFGRAD_DEVICE void gemm_multiply(const float* a, int a_pitch, const float* b, int b_pitch, float (&sum)[rows][columns]) {
+struct GemmAll {
+  PREFGRAD_MEMBER bool operator()(int, int) const { return true; }
+};
+
+// Takes up `terms` terms: a[term * a_pitch + row], b[term * b_pitch + column]. Where a row has no part in a term, by
+// `takes(term, row of the thread)`, that term changes nothing, whatever it is.
+template <int terms, int rows, int columns, typename Takes = GemmAll>
+PREFGRAD_DEVICE void gemm_multiply(const float* a, int a_pitch, const float* b, int b_pitch, float (&sum)[rows][columns],
+                                   Takes takes = {}) {
   const float *const left = a + gemm_row() * rows, *const right = b + gemm_column() * 4;
   PREFGRAD_UNROLL
   for (int term = 0; term < terms; ++term) {
@@ -144,8 +150,10 @@ PREFGRAD_DEVICE void gemm_multiply(const float* a, int a_pitch, const float* b, 
     gemm_read_columns(right + term * b_pitch, r);
     PREFGRAD_UNROLL
     for (int i = 0; i < rows; ++i) {
-      PREFGRAD_UNROLL
-      for (int j = 0; j < columns; ++j) sum[i][j] = fma(l[i], r[j], sum[i][j]);
+      if (takes(term, i)) {
+        PREFGRAD_UNROLL
+        for (int j = 0; j < columns; ++j) sum[i][j] = fma(l[i], r[j], sum[i][j]);
+      }
     }
   }
 }
@@ -199,6 +207,38 @@ PREFGRAD_DEVICE void gemm_product(Left& left, Right& right, int terms, float* sh
           right.store(shared + next + to_right, half);
         }
       }
+    }
+    __syncthreads();
+    now = next;
+  }
+}
+
+// The same where the left operand lies in shared memory already, `terms` up to a multiple of 16: left[term * left_pitch + row].
+// The first barrier also stands between what was stored there and its use. `shared` has room for two times 16 terms of the
+// right operand.
+template <int rows, int columns, typename Right, typename Takes>
+PREFGRAD_DEVICE void gemm_gather(const float* left, int left_pitch, Right& right, int terms, float* shared, int right_pitch,
+                                 float (&sum)[rows][columns], Takes takes) {
+  constexpr int part = kGemmTerms / 2;
+  const int to_next = kGemmTerms * right_pitch;
+  PREFGRAD_UNROLL
+  for (int half = 0; half < 2; ++half) {
+    right.load(terms, half);
+    right.store(shared, half);
+  }
+  __syncthreads();
+  int now = 0;
+  PREFGRAD_ROLLED
+  for (int term = 0; term < terms; term += kGemmTerms) {
+    const bool more = term + kGemmTerms < terms;
+    const int next = to_next - now;
+    PREFGRAD_UNROLL
+    for (int half = 0; half < 2; ++half) {
+      if (more) right.load(terms - term - kGemmTerms, half);
+      const int first = term + half * part;
+      gemm_multiply<part>(left + first * left_pitch, left_pitch, shared + now + half * part * right_pitch, right_pitch, sum,
+                          [&](int t, int i) { return takes(first + t, i); });
+      if (more) right.store(shared + next, half);
     }
     __syncthreads();
     now = next;
