@@ -174,7 +174,7 @@ PREFGRAD_KERNEL(rotary_attention_wide, RotaryAttention, PREFGRAD_RESIDENT(kAtten
 
 PREFGRAD_KERNEL(rotary_attention_few, RotaryAttention, PREFGRAD_RESIDENT(kAttentionThreads, 4)) { attention_forward<2, 64>(a); }
 
-PREFGRAD_KERNEL(rotary_attention_few_wide, RotaryAttention, PREFGRAD_RESIDENT(kAttentionThreads, 4)) {
+PREFGRAD_KERNEL(rotary_attention_few_wide, RotaryAttention, PREFGRAD_RESIDENT(kAttentionThreads, 3)) {
   attention_forward<2, 128>(a);
 }
 
