@@ -1,5 +1,5 @@
 /** What the cuda suites share: the emulator, under a schedule, and the GPU of this machine where there is one. */
-import { type Device, inspect, openDevice } from '../lib/index.ts'
+import { type Device, type DeviceOptions, inspect, openDevice } from '../lib/index.ts'
 
 /** Orders in which the emulator lets threads go on. Results must not depend on it. Slow builds of it try fewer. */
 export const SCHEDULES = (process.env.PREFGRAD_SCHEDULES ?? 'forward reversed random:1 random:2').split(' ')
@@ -16,10 +16,11 @@ export const withSchedule = async <T>(schedule: string, body: () => Promise<T>):
 
 const opened = new Map<string, Promise<Device>>()
 
-/** A device, opened once. */
-export const cudaDevice = (name: 'cuda' | 'cuda:emulated'): Promise<Device> => {
-  if (!opened.has(name)) opened.set(name, openDevice(name))
-  return opened.get(name)!
+/** A device, opened once for every way to open it. */
+export const cudaDevice = (name: 'cuda' | 'cuda:emulated', options: DeviceOptions = {}): Promise<Device> => {
+  const key = `${name} ${JSON.stringify(options)}`
+  if (!opened.has(key)) opened.set(key, openDevice(name, options))
+  return opened.get(key)!
 }
 
 /** The CUDA devices that can be opened here: a GPU first. */

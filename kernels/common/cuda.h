@@ -112,7 +112,11 @@ PREFGRAD_DEVICE float nan_f32() { return float_of(0x7fc00000u); }
 struct alignas(16) Float4 {
   float x[4];
 };
-// The same 16 bytes as eight 16-bit numbers.
+// Two, at a multiple of 8.
+struct alignas(8) Float2 {
+  float x[2];
+};
+// Sixteen bytes as eight 16-bit numbers.
 struct alignas(16) Half8 {
   uint16_t x[8];
 };

@@ -2,7 +2,7 @@
 //   linear_large, linear_small   tiles of 128 x 128 and 64 x 64; a block reads 8 I bytes per row of its tile, mostly from cache
 //   linear_narrow_8, _16, _32    up to as many rows in a block of 32 columns, as in decoding: the weight is read once for up to
 //                                32 rows, 4 B per weight, the least there is
-#include "linear_product.cuda.h"
+#include "linear_narrow.cuda.h"
 
 namespace prefgrad {
 
@@ -16,79 +16,16 @@ PREFGRAD_KERNEL(linear_large, Linear, PREFGRAD_RESIDENT(kLinearLargeThreads, 2))
 
 PREFGRAD_KERNEL(linear_small, Linear, PREFGRAD_RESIDENT(kLinearSmallThreads, 4)) { linear_forward<kLinearSmallThreads>(a); }
 
-constexpr int kLinearTerms = 128;
-
-// 128 terms of one row on their way into shared memory: a warp brings them, 16 bytes a lane, or 4 x 4.
-struct LinearQuad {
-  float x[4];
-
-  PREFGRAD_MEMBER void load(const float* row, int64_t left, bool whole) {
-    const int lane = threadIdx.x % kWarp;
-    if (whole) {
-      Float4 quad = {};
-      if (4 * lane < left) quad = *reinterpret_cast<const Float4*>(row + 4 * lane);
-      PREFGRAD_UNROLL
-      for (int j = 0; j < 4; ++j) x[j] = quad.x[j];
-    } else {
-      PREFGRAD_UNROLL
-      for (int j = 0; j < 4; ++j) x[j] = lane + kWarp * j < left ? row[lane + kWarp * j] : 0.0f;
-    }
-  }
-  PREFGRAD_MEMBER void store(float* row, bool whole) const {
-    const int lane = threadIdx.x % kWarp;
-    if (whole) {
-      Float4 quad;
-      PREFGRAD_UNROLL
-      for (int j = 0; j < 4; ++j) quad.x[j] = x[j];
-      *reinterpret_cast<Float4*>(row + 4 * lane) = quad;
-    } else {
-      PREFGRAD_UNROLL
-      for (int j = 0; j < 4; ++j) row[lane + kWarp * j] = x[j];
-    }
-  }
-};
-
 // A warp has `each` rows, a lane one column.
 template <int each>
 PREFGRAD_DEVICE void linear_narrow(const Linear& a) {
-  constexpr int warps = kLinearNarrowThreads / kWarp, rows = warps * each, columns = kLinearNarrowColumns;
-  constexpr int pitch = kLinearTerms + 4, loads = columns / warps;
-  PREFGRAD_SHARED(Float4, weights_quads, columns * pitch / 4);
-  PREFGRAD_SHARED(Float4, rows_quads, rows * kLinearTerms / 4);
-  float *const weights = &weights_quads[0].x[0], *const inputs = &rows_quads[0].x[0];
+  constexpr int warps = kLinearNarrowThreads / kWarp, pitch = kLinearTerms + 4;
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
-  const unsigned across = static_cast<unsigned>((a.O + columns - 1) / columns);
-  const int64_t row = blockIdx.x / across * rows, column = int64_t{blockIdx.x % across} * columns;
-  const bool whole_x = a.I % 4 == 0 && is_aligned(a.x), whole_weight = a.I % 4 == 0 && is_aligned(a.weight);
-  LinearQuad of_weight[loads], of_x[each];
-  const float* from_weight = a.weight + (column + warp) * a.I;
-  const float* from_x = a.x + (row + warp) * a.I;
-  // The next terms, of which there are `left`.
-  const auto load = [&](int64_t left) {
-    PREFGRAD_UNROLL
-    for (int i = 0; i < loads; ++i) {
-      of_weight[i].load(from_weight + i * warps * a.I, column + warp + i * warps < a.O ? left : 0, whole_weight);
-    }
-    PREFGRAD_UNROLL
-    for (int i = 0; i < each; ++i) {
-      of_x[i].load(from_x + i * warps * a.I, row + warp + i * warps < a.N ? left : 0, whole_x);
-    }
-    from_weight += kLinearTerms;
-    from_x += kLinearTerms;
-  };
+  int64_t row, column;
+  linear_narrow_place<warps * each>(a, row, column);
   float sum[each] = {};
-  load(a.I);
-  for (int64_t term = 0; term < a.I; term += kLinearTerms) {
-    __syncthreads();  // the terms before these are used up
-    PREFGRAD_UNROLL
-    for (int i = 0; i < loads; ++i) of_weight[i].store(weights + (warp + i * warps) * pitch, whole_weight);
-    PREFGRAD_UNROLL
-    for (int i = 0; i < each; ++i) of_x[i].store(inputs + (warp + i * warps) * kLinearTerms, whole_x);
-    __syncthreads();
-    if (term + kLinearTerms < a.I) load(a.I - term - kLinearTerms);
-    // To a multiple of 16, as in the tiles.
-    const int64_t left = (a.I - term + kGemmTerms - 1) / kGemmTerms * kGemmTerms;
-    const int count = row + warp >= a.N ? 0 : left < kLinearTerms ? static_cast<int>(left) : kLinearTerms;
+  const auto take = [&](const float* inputs, const float* weights, int terms) {
+    const int count = row + warp >= a.N ? 0 : terms;
     PREFGRAD_ROLLED
     for (int k = 0; k < count; k += 8) {
       PREFGRAD_UNROLL
@@ -102,7 +39,9 @@ PREFGRAD_DEVICE void linear_narrow(const Linear& a) {
         }
       }
     }
-  }
+  };
+  const auto same = [](float x) { return x; };
+  linear_narrow_terms<each, kLinearTerms, pitch>(a, row, column, same, take);
   PREFGRAD_UNROLL
   for (int i = 0; i < each; ++i) {
     const int64_t r = row + warp + i * warps, c = column + lane;

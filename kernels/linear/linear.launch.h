@@ -1,5 +1,6 @@
 // See linear.h, linear_backward.h. Which tile a product is made in depends on the device, its bits do not: a sum is one chain
-// in every tile. Rows of gradWeight's chains are divided by the shape alone.
+// in every tile. Rows of gradWeight's chains are divided by the shape alone. Products on tensor cores are another choice, with
+// other bits: then all of them are.
 #pragma once
 #include "../common/launch.h"
 #include "linear.h"
@@ -13,6 +14,8 @@ constexpr int kLinearNarrowThreads = 256;
 // Threads, and rows and columns, of a large and a small tile.
 constexpr int kLinearLargeThreads = 256, kLinearSmallThreads = 128;
 constexpr int64_t kLinearLarge = 128, kLinearSmall = 64;
+// Threads of a tile of either size on tensor cores.
+constexpr int kLinearTf32Threads = 128;
 // gradWeight: tiles below which rows are divided, and rows of a part at least. gradBias: rows of a part, columns of a block.
 constexpr int64_t kLinearTiles = 512, kLinearPartRows = 512;
 constexpr int64_t kLinearBiasRows = 128, kLinearBiasColumns = 32;
@@ -22,24 +25,34 @@ PREFGRAD_EVERYWHERE int64_t linear_tiles(int64_t rows, int64_t columns, int64_t 
   return blocks_of(rows, tile) * blocks_of(columns, tile);
 }
 
+// Kernels of a product: in true f32, and on tensor cores.
+struct LinearKernels {
+  const char *large, *small, *tf32_large, *tf32_small;
+};
+
 // One product, in large tiles if they keep the device busy.
-inline void linear_product(const char* large, const char* small, int64_t rows, int64_t columns, int64_t parts,
-                           const DeviceShape& device, LaunchPlan& out) {
+inline void linear_product(const LinearKernels& kernels, int64_t rows, int64_t columns, int64_t parts, const DeviceShape& device,
+                           LaunchPlan& out) {
+  const bool fast = device.fast_matmul;
   const int64_t tiles = parts * linear_tiles(rows, columns, kLinearLarge);
   if (tiles >= device.multiprocessors) {
-    out.add(large, tiles, kLinearLargeThreads);
+    out.add(fast ? kernels.tf32_large : kernels.large, tiles, fast ? kLinearTf32Threads : kLinearLargeThreads);
   } else {
-    out.add(small, parts * linear_tiles(rows, columns, kLinearSmall), kLinearSmallThreads);
+    out.add(fast ? kernels.tf32_small : kernels.small, parts * linear_tiles(rows, columns, kLinearSmall),
+            fast ? kLinearTf32Threads : kLinearSmallThreads);
   }
 }
 
 inline void plan(const Linear& a, Element, const DeviceShape& device, LaunchPlan& out) {
   if (a.N > kLinearNarrow) {
-    linear_product("linear_large", "linear_small", a.N, a.O, 1, device, out);
+    const LinearKernels kernels = {"linear_large", "linear_small", "linear_tf32_large", "linear_tf32_small"};
+    linear_product(kernels, a.N, a.O, 1, device, out);
     return;
   }
-  const char* const kernel = a.N <= 8 ? "linear_narrow_8" : a.N <= 16 ? "linear_narrow_16" : "linear_narrow_32";
-  out.add(kernel, blocks_of(a.N, kLinearNarrowRows) * blocks_of(a.O, kLinearNarrowColumns), kLinearNarrowThreads);
+  const char* const exact = a.N <= 8 ? "linear_narrow_8" : a.N <= 16 ? "linear_narrow_16" : "linear_narrow_32";
+  const char* const fast = a.N <= 16 ? "linear_tf32_narrow_16" : "linear_tf32_narrow_32";
+  const int64_t blocks = blocks_of(a.N, kLinearNarrowRows) * blocks_of(a.O, kLinearNarrowColumns);
+  out.add(device.fast_matmul ? fast : exact, blocks, kLinearNarrowThreads);
 }
 
 // Parts of the rows that gradWeight is added up from, and rows of each: whole groups of 16 terms.
@@ -51,10 +64,16 @@ PREFGRAD_EVERYWHERE int64_t linear_parts(int64_t N, int64_t O, int64_t I) {
 PREFGRAD_EVERYWHERE int64_t linear_part_rows(int64_t N, int64_t parts) { return blocks_of(blocks_of(N, parts), 16) * 16; }
 
 inline void plan(const LinearBackward& a, Element, const DeviceShape& device, LaunchPlan& out) {
-  if (a.want_x != 0) linear_product("linear_grad_x_large", "linear_grad_x_small", a.N, a.I, 1, device, out);
+  if (a.want_x != 0) {
+    const LinearKernels kernels = {"linear_grad_x_large", "linear_grad_x_small", "linear_grad_x_tf32_large",
+                                   "linear_grad_x_tf32_small"};
+    linear_product(kernels, a.N, a.I, 1, device, out);
+  }
   if (a.want_weight != 0) {
     const int64_t parts = linear_parts(a.N, a.O, a.I);
-    linear_product("linear_grad_weight_large", "linear_grad_weight_small", a.O, a.I, parts, device, out);
+    const LinearKernels kernels = {"linear_grad_weight_large", "linear_grad_weight_small", "linear_grad_weight_tf32_large",
+                                   "linear_grad_weight_tf32_small"};
+    linear_product(kernels, a.O, a.I, parts, device, out);
     if (parts > 1) {
       out.workspace_bytes = 4 * static_cast<uint64_t>(parts * a.O * a.I);
       out.add("linear_grad_weight_finish", blocks_of(a.O * a.I, kLinearBiasThreads), kLinearBiasThreads);

@@ -24,15 +24,9 @@ PREFGRAD_KERNEL(linear_grad_x_small, LinearBackward, PREFGRAD_RESIDENT(kLinearSm
 
 template <int threads>
 PREFGRAD_DEVICE void linear_grad_weight(const LinearBackward& a) {
-  const unsigned tiles = static_cast<unsigned>(linear_tiles(a.O, a.I, threads / 2)), part = blockIdx.x / tiles;
-  const int64_t part_rows = linear_part_rows(a.N, gridDim.x / tiles), left = a.N - part * part_rows;
-  const int rows = static_cast<int>(left < 0 ? 0 : left < part_rows ? left : part_rows);
-  const bool whole = gridDim.x == tiles;
-  float* const to = whole ? a.grad_weight : a.workspace + part * a.O * a.I;
-  const auto output = [&] { return LinearOutput{to, nullptr, whole && (a.accumulate & 2) != 0}; };
-  const int64_t first = part * part_rows;
-  linear_tile<threads, false, false>({{a.grad_y + first * a.O, a.O}, {a.x + first * a.I, a.I}, a.O, a.I, rows},
-                                     blockIdx.x % tiles, output);
+  linear_weight_part<threads / 2>(a, [&](const LinearProduct& p, unsigned tile, auto output) {
+    linear_tile<threads, false, false>(p, tile, output);
+  });
 }
 
 PREFGRAD_KERNEL(linear_grad_weight_large, LinearBackward, PREFGRAD_RESIDENT(kLinearLargeThreads, 2)) {

@@ -26,6 +26,20 @@ struct LinearOutput {
   bool add;           // to what is there
 };
 
+// A tile among those of its row, and of its column.
+struct LinearPlace {
+  unsigned row, column;
+};
+// Tiles are counted in 32 bits, band by band: there are fewer than blocks of a grid.
+template <int size>
+PREFGRAD_DEVICE LinearPlace linear_place_of(const LinearProduct& p, unsigned tile) {
+  const unsigned down = static_cast<unsigned>((p.rows + size - 1) / size);
+  const unsigned across = static_cast<unsigned>((p.columns + size - 1) / size);
+  const unsigned band = tile / (kLinearBand * across) * kLinearBand, within = tile % (kLinearBand * across);
+  const unsigned height = down - band < kLinearBand ? down - band : kLinearBand;
+  return {band + within % height, within / height};
+}
+
 template <int threads, bool along_terms>
 PREFGRAD_DEVICE void linear_place(GemmSide<threads, threads / 2, along_terms>& side, const LinearSide& from, int64_t first,
                                   int64_t count, bool whole) {
@@ -38,28 +52,23 @@ PREFGRAD_DEVICE void linear_place(GemmSide<threads, threads / 2, along_terms>& s
   }
 }
 
-// 256 threads make a tile of 128 x 128, 128 threads one of 64 x 64. `tile` counts them, band by band; `output` says where the
-// product goes, when it is there: what it needs takes no registers before.
+// 256 threads make a tile of 128 x 128, 128 threads one of 64 x 64. `output` says where the product goes, when it is there: what
+// it needs takes no registers before.
 template <int threads, bool left_along_terms, bool right_along_terms, typename Output>
 PREFGRAD_DEVICE void linear_tile(const LinearProduct& p, unsigned tile, Output output) {
   constexpr int size = threads / 2, rows = 8, columns = size / 16, pitch = kGemmPitch<size>;
   PREFGRAD_SHARED(Float4, shared, kGemmTerms * pitch);
-  // Tiles are counted in 32 bits: there are fewer than blocks of a grid.
-  const unsigned down = static_cast<unsigned>((p.rows + size - 1) / size);
-  const unsigned across = static_cast<unsigned>((p.columns + size - 1) / size);
-  const unsigned band = tile / (kLinearBand * across) * kLinearBand, within = tile % (kLinearBand * across);
-  const unsigned height = down - band < kLinearBand ? down - band : kLinearBand;
-  const unsigned tile_row = band + within % height, tile_column = within / height;
+  const LinearPlace place = linear_place_of<size>(p, tile);
   GemmSide<threads, size, left_along_terms> left;
   GemmSide<threads, size, right_along_terms> right;
   const bool whole = p.left.is_whole() && p.right.is_whole();
-  linear_place(left, p.left, int64_t{tile_row} * size, p.rows, whole);
-  linear_place(right, p.right, int64_t{tile_column} * size, p.columns, whole);
+  linear_place(left, p.left, int64_t{place.row} * size, p.rows, whole);
+  linear_place(right, p.right, int64_t{place.column} * size, p.columns, whole);
   float sum[rows][columns];
   gemm_clear(sum);
   gemm_product(left, right, p.terms, &shared[0].x[0], pitch, pitch, sum);
 
-  const int64_t row = int64_t{tile_row} * size, column = int64_t{tile_column} * size;
+  const int64_t row = int64_t{place.row} * size, column = int64_t{place.column} * size;
   const LinearOutput o = output();
   const bool whole_output = p.columns % 4 == 0 && is_aligned(o.to) && (o.bias == nullptr || is_aligned(o.bias));
   int64_t r = row + gemm_row() * rows;
@@ -94,6 +103,18 @@ PREFGRAD_DEVICE void linear_tile(const LinearProduct& p, unsigned tile, Output o
       }
     }
   }
+}
+
+// The tile of gradWeight, or of a part of it, that this block makes: `make(product, tile, output)`.
+template <int size, typename Make>
+PREFGRAD_DEVICE void linear_weight_part(const LinearBackward& a, Make make) {
+  const unsigned tiles = static_cast<unsigned>(linear_tiles(a.O, a.I, size)), part = blockIdx.x / tiles;
+  const int64_t part_rows = linear_part_rows(a.N, gridDim.x / tiles), first = part * part_rows, left = a.N - first;
+  const int rows = static_cast<int>(left < 0 ? 0 : left < part_rows ? left : part_rows);
+  const bool whole = gridDim.x == tiles;
+  float* const to = whole ? a.grad_weight : a.workspace + part * a.O * a.I;
+  make(LinearProduct{{a.grad_y + first * a.O, a.O}, {a.x + first * a.I, a.I}, a.O, a.I, rows}, blockIdx.x % tiles,
+       [&] { return LinearOutput{to, nullptr, whole && (a.accumulate & 2) != 0}; });
 }
 
 }  // namespace prefgrad
