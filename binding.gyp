@@ -49,6 +49,16 @@
       "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
       "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED"],
       "cflags_cc": ["-O3", "-std=c++17", "-fvisibility=hidden", "-Wall", "-Wextra"]
+    },
+    {
+      # For `npm run bench -- --tax` only: prepared calls replayed by a loop in C++.
+      "target_name": "tax",
+      "sources": ["native/tax.cc", "native/cpu_device.cc", "native/thread_pool.cc"],
+      "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
+      "dependencies": ["cpu_baseline"],
+      "conditions": [["target_arch=='x64'", { "dependencies": ["cpu_avx2", "cpu_avx512"] }]],
+      "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED"],
+      "cflags_cc": ["-O2", "-std=c++17", "-fvisibility=hidden", "-Wall", "-Wextra"]
     }
   ]
 }
