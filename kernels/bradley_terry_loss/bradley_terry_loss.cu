@@ -1,5 +1,5 @@
 // See bradley_terry_loss.h for the formula.
-//   bradley_terry_loss   reads 4 B per input and pair, writes 8 B: the least there is; and 40 B of partial sums per 256 pairs
+//   bradley_terry_loss   reads 4 B per input and pair, writes 8 B: the least there is; and 40 B of sums per 256 pairs
 #include "../common/pair_loss.cuda.h"
 #include "bradley_terry_loss.launch.h"
 

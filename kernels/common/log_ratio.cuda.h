@@ -9,8 +9,8 @@ struct Exponential {
   double rest;   // e^x - 1 - x, exact to a few ULP however small x is
 };
 
-// Small x, and in training nearly all are small, go by one series for both. Stops at e^400: far beyond f32, yet finite, so that a
-// weight or an advantage of 0 removes it.
+// Small x, and in training nearly all are small, go by one series for both. Stops at e^400: far beyond f32, yet finite, so
+// that a weight or an advantage of 0 removes it.
 PREFGRAD_DEVICE Exponential exponential(double x) {
   if (fabs(x) <= 0.35) {
     // (e^x - 1 - x) / x^2 by Taylor to x^13 / 13!, remainder below 2^-56 of e^x - 1.

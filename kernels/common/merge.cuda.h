@@ -1,5 +1,5 @@
-// Sums of several numbers that belong together, merged in an order that is fixed by their places alone. A Sums is a struct of
-// doubles with `none()`, which changes nothing, and `merge(later)`, which need not commute.
+// Sums of several numbers that belong together, merged in an order that is fixed by their places alone. A Sums is a struct
+// of doubles with `none()`, which changes nothing, and `merge(later)`, which need not commute.
 #pragma once
 #include "cuda.h"
 

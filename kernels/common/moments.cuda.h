@@ -14,8 +14,8 @@ PREFGRAD_DEVICE Moments merged(Moments x, double n, Moments other, double other_
   return {x.mean + apart * fraction, x.m2 + (other.m2 + apart * apart * (n * fraction))};
 }
 
-// Moments of a few numbers in one pass. Deviations are taken from one of the numbers: its distance from the mean is at most sqrt(n)
-// deviations, so that the final subtraction keeps its digits, and equal values have exactly no variance.
+// Moments of a few numbers in one pass. Deviations are taken from one of the numbers: its distance from the mean is at most
+// sqrt(n) deviations, so that the final subtraction keeps its digits, and equal values have exactly no variance.
 struct MomentSums {
   double shift, sum, squares;
 

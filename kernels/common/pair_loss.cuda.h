@@ -1,5 +1,5 @@
-// What losses on pairs share: a thread per pair, 256 pairs to a block, partial sums per block, and their order. The block that
-// comes last adds them up, so that a call is one launch. All arithmetic in f64, rounded once.
+// What losses on pairs share: a thread per pair, 256 pairs to a block, partial sums per block, and their order. The block
+// that comes last adds them up, so that a call is one launch. All arithmetic in f64, rounded once.
 #pragma once
 #include "arrivals.cuda.h"
 #include "merge.cuda.h"

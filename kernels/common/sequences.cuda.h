@@ -1,6 +1,6 @@
-// Where sequences lie in [B, T] tensors and in packed ones. Long ones are cut into chunks of `size` tokens, counted from the start
-// of each sequence, so that a packed call and a padded one add the same numbers in the same order. Chunks are numbered by slots;
-// as the host does not know packed lengths there are enough slots for any, and some of them are empty.
+// Where sequences lie in [B, T] tensors and in packed ones. Long ones are cut into chunks of `size` tokens, counted from the
+// start of each sequence, so that a packed call and a padded one add the same numbers in the same order. Chunks are numbered
+// by slots; as the host does not know packed lengths there are enough slots for any, and some of them are empty.
 #pragma once
 #include "launch.h"
 #include "reduce.cuda.h"
@@ -24,8 +24,8 @@ PREFGRAD_DEVICE Span span_of(const Args& a, int64_t b) {
   return {start, stop > start ? stop - start : 0};
 }
 
-// Do the offsets not start at 0, or ever fall, or not end at N? The first that is wrong is reported, and no token may be touched
-// then: falling offsets overlap, so that no sequence of the call can be trusted. All threads of the block take part.
+// Do the offsets not start at 0, or ever fall, or not end at N? The first that is wrong is reported, and no token may be
+// touched then: falling offsets overlap, so that no sequence of the call can be trusted. All threads of the block take part.
 template <int threads, typename Args>
 PREFGRAD_DEVICE bool are_offsets_broken(const Args& a) {
   if (a.offsets == nullptr) return false;
@@ -50,8 +50,8 @@ struct Chunk {
   int64_t count;     // its tokens
 };
 
-// The slot of a sequence's first chunk; the others follow it. No two packed sequences meet: of n tokens from `start` on there are
-// at most floor((start + n) / size) - floor(start / size) + 1 chunks.
+// The slot of a sequence's first chunk; the others follow it. No two packed sequences meet: of n tokens from `start` on
+// there are at most floor((start + n) / size) - floor(start / size) + 1 chunks.
 template <int size, typename Args>
 PREFGRAD_DEVICE int64_t first_slot_of(const Args& a, int64_t b) {
   if (a.offsets == nullptr) return b * blocks_of(a.T, size);

@@ -1,10 +1,10 @@
 // What losses on tokens share: denominators, chunks of 1024 tokens of a sequence, partial sums and their order.
 //   count   where blocks do not find the denominator alone: the tokens that count, per chunk and of all (1 B per token)
-//   terms   per chunk, four tokens to a thread: gradients and partial sums. The block that comes last adds the sums up, chunk by
-//           chunk within a sequence, then sequence by sequence, and writes the loss and the stats.
-// An op declares a Loss: `Sums`, made of TokenSums; Loss(a, b, coefficient) for a sequence; `add(quad, sums)`, which writes the
-// outputs of up to four tokens; `fill(a, quad, x)`, which writes x in all of them; `of_sequence(a, b, sums)`, which adds to the
-// sums what belongs to a sequence; and `stats(a, sums)`, which writes the `stats_count` stats from the fourth on.
+//   terms   per chunk, four tokens to a thread: gradients and partial sums. The block that comes last adds the sums up, chunk
+//           by chunk within a sequence, then sequence by sequence, and writes the loss and the stats.
+// An op declares a Loss: `Sums`, made of TokenSums; Loss(a, b, coefficient) for a sequence; `add(quad, sums)`, which writes
+// the outputs of up to four tokens; `fill(a, quad, x)`, which writes x in all of them; `of_sequence(a, b, sums)`, which adds
+// to the sums what belongs to a sequence; and `stats(a, sums)`, which writes the `stats_count` stats from the fourth on.
 #pragma once
 #include "arrivals.cuda.h"
 #include "merge.cuda.h"
@@ -116,7 +116,9 @@ PREFGRAD_DEVICE int64_t sequence_count(const Args& a, int64_t b) {
   const int64_t length = span_of(a, b).length, first = first_slot_of<kTokenLossChunk>(a, b);
   if (a.valid == nullptr) return length;
   int64_t found = 0;
-  for (int64_t k = threadIdx.x % kWarp; k < blocks_of(length, kTokenLossChunk); k += kWarp) found += slot_count(a, first + k);
+  for (int64_t k = threadIdx.x % kWarp; k < blocks_of(length, kTokenLossChunk); k += kWarp) {
+    found += slot_count(a, first + k);
+  }
   return warp_reduce(found, SumOf{});
 }
 

@@ -1,5 +1,5 @@
-// The plan of losses on tokens, and the numbers that token_loss.cuda.h shares with it: one launch where every block can find the
-// denominator alone; else one before it, that counts.
+// The plan of losses on tokens, and the numbers that token_loss.cuda.h shares with it: one launch where every block can find
+// the denominator alone; else one before it, that counts.
 #pragma once
 #include "launch.h"
 
@@ -8,7 +8,7 @@ namespace prefgrad {
 constexpr int kTokenLossThreads = 256;
 constexpr int kTokenLossChunk = 1024;  // tokens of a sequence that a block has, four to a thread
 
-// The workspace, in eight-byte words: totals, a count for each slot, the sums of each slot, then what the op needs per sequence.
+// The workspace, in eight-byte words: totals, a count for each slot, the sums of each slot, then what the op has per sequence.
 constexpr int kTokenTotalWords = 4, kTokenSumWords = 12;
 
 // Codes of `aggregate`.
@@ -19,8 +19,8 @@ PREFGRAD_EVERYWHERE int64_t token_slots(const Args& a) {
   return a.offsets == nullptr ? a.B * blocks_of(a.T, kTokenLossChunk) : blocks_of(a.N, kTokenLossChunk) + a.B;
 }
 
-// Does every block find the denominator by itself? It then looks at all offsets, or counts all of `valid`: few bytes, which lie
-// in the second-level cache, and less time than a launch.
+// Does every block find the denominator by itself? It then looks at all offsets, or counts all of `valid`: few bytes, which
+// lie in the second-level cache, and less time than a launch.
 template <typename Args>
 PREFGRAD_EVERYWHERE bool counts_alone(const Args& a) {
   if (a.offsets != nullptr && a.B > 2048) return false;

@@ -4,8 +4,8 @@
 
 namespace prefgrad {
 
-// Sums of all chunks of each sequence, where there are several, in the place of the first: so many lanes to a sequence that few
-// are idle, and the bits are those of a whole warp.
+// Sums of all chunks of each sequence, where there are several, in the place of the first: so many lanes to a sequence that
+// few are idle, and the bits are those of a whole warp.
 template <typename Sums, typename Args>
 PREFGRAD_DEVICE void merge_chunks(const Args& a) {
   int64_t most = 0;
@@ -17,13 +17,14 @@ PREFGRAD_DEVICE void merge_chunks(const Args& a) {
   if (most < 2) return;
   int lanes = 2;
   while (lanes < most && lanes < kWarp) lanes *= 2;
-  const int64_t group = static_cast<int>(threadIdx.x) / lanes, member = static_cast<int>(threadIdx.x) % lanes;
-  for (int64_t base = 0; base < a.B; base += kTokenLossThreads / lanes) {
-    const int64_t b = base + group;
-    const int64_t chunks = b < a.B ? blocks_of(span_of(a, b).length, kTokenLossChunk) : 0;
-    const int64_t first = chunks > 0 ? first_slot_of<kTokenLossChunk>(a, b) : 0;
+  // As many slots as blocks: 31 bits are enough.
+  const int group = static_cast<int>(threadIdx.x) / lanes, member = static_cast<int>(threadIdx.x) % lanes;
+  for (int base = 0; base < a.B; base += kTokenLossThreads / lanes) {
+    const int b = base + group;
+    const int chunks = b < a.B ? static_cast<int>(blocks_of(span_of(a, b).length, kTokenLossChunk)) : 0;
+    const int first = chunks > 0 ? static_cast<int>(first_slot_of<kTokenLossChunk>(a, b)) : 0;
     Sums sums = Sums::none();
-    for (int64_t k = member; k < chunks; k += lanes) sums.merge(slot_sums<Sums>(a, first + k));
+    for (int k = member; k < chunks; k += lanes) sums.merge(slot_sums<Sums>(a, first + k));
     sums = warp_merge(sums, lanes);
     if (member == 0 && chunks > 0) slot_sums<Sums>(a, first) = sums;
   }
@@ -35,7 +36,7 @@ PREFGRAD_DEVICE void token_loss_finish(const Args& a) {
   using Sums = typename Loss::Sums;
   merge_chunks<Sums>(a);
   Sums all = Sums::none();
-  for (int64_t b = threadIdx.x; b < a.B; b += kTokenLossThreads) {
+  for (int b = threadIdx.x; b < a.B; b += kTokenLossThreads) {
     if (span_of(a, b).length == 0) continue;
     Sums sums = slot_sums<Sums>(a, first_slot_of<kTokenLossChunk>(a, b));
     if (sums.base.count == 0.0) continue;

@@ -1,6 +1,6 @@
 // See dpo_loss.h for the formulas.
 //   dpo_loss   reads 4 B per input and pair, writes 20 B: the least there is; and 40 B of partial sums per 256 pairs
-// Each loss is written from the side that neither overflows nor cancels: 1 - s(x) as s(-x), e^-x s(x / t) as one exponential.
+// Each loss from the side that neither overflows nor cancels: 1 - s(x) as s(-x), e^-x s(x / t) as one exponential.
 #include "../common/pair_loss.cuda.h"
 #include "dpo_loss.launch.h"
 
@@ -27,7 +27,9 @@ struct DpoTerm {
 };
 
 // Losses of x alone: by_chosen = beta dl/dx = -by_rejected.
-PREFGRAD_DEVICE DpoTerm dpo_of_margin(double beta, double loss, double slope) { return {loss, beta * slope, -(beta * slope)}; }
+PREFGRAD_DEVICE DpoTerm dpo_of_margin(double beta, double loss, double slope) {
+  return {loss, beta * slope, -(beta * slope)};
+}
 
 PREFGRAD_DEVICE DpoTerm dpo_term(const DpoLoss& a, double c, double q) {
   const double beta = a.beta, x = beta * (c - q), wrong = a.smoothing, right = 1.0 - a.smoothing, target = 0.5 / beta;

@@ -1,11 +1,11 @@
-// See gae.h for the formula, gae_scan.cuda.h for the order of the scan. Bytes per step: 16 and the flags, the least there is.
+// See gae.h for the formula, gae_scan.cuda.h for the order of the scan. Bytes per step: 16 and the flags, the least.
 //   gae_check      more than 2048 packed sequences only: are the offsets in order?
 //   gae_rows_32    rows of up to 256 steps: a warp each
 //   gae_rows_64    up to 512 steps: a block of 64 threads each;  gae_rows_128  up to 1024
 //   gae_rows_256   many longer rows: a block each, from the last chunk of 2048 steps to the first
-//   gae_cluster    few long rows (sm_90): a cluster of 8 blocks each, which hold the row in shared memory and exchange the maps
-//                  of their chunks once per 32768 steps
-//   gae_reduce, gae_apply   few long rows elsewhere: the maps of all chunks, then the rest; 24 B per step and the flags twice
+//   gae_cluster    few long rows (sm_90): a cluster of 8 blocks each, which hold the row in shared memory and exchange the
+//                  maps of their chunks once per 32768 steps
+//   gae_reduce, gae_apply   few long rows elsewhere: the maps of all chunks, then the rest; 24 B per step, flags twice
 #include "gae_scan.cuda.h"
 
 namespace prefgrad {
@@ -67,7 +67,9 @@ PREFGRAD_DEVICE void gae_rows(const Gae& a) {
                 which + 1 == lambdas ? own_values : nullptr);
     }
     Group::sync();
-    if (thread < lambdas && chunk > 0) behind[thread] = gae_after(gae_chunk_map(segments + thread * warps, warps), behind[thread]);
+    if (thread < lambdas && chunk > 0) {
+      behind[thread] = gae_after(gae_chunk_map(segments + thread * warps, warps), behind[thread]);
+    }
     gae_unstage<threads>(rewards, count, a.advantages + first);
     gae_unstage<threads>(values, count, a.returns + first);
     Group::sync();
@@ -79,7 +81,7 @@ PREFGRAD_KERNEL(gae_rows_64, Gae, 64) { gae_rows<64>(a); }
 PREFGRAD_KERNEL(gae_rows_128, Gae, 128) { gae_rows<128>(a); }
 PREFGRAD_KERNEL(gae_rows_256, Gae, kGaeThreads) { gae_rows<256>(a); }
 
-// One row per cluster: `held` chunks to a block, the first block has the first ones; from the last round of chunks to the first.
+// One row per cluster: `held` chunks to a block, the first block has the first ones; the last round of chunks first.
 PREFGRAD_KERNEL(gae_cluster, Gae, kGaeThreads) {
   constexpr int warps = kGaeThreads / kWarp, most_maps = 2 * kGaeCluster;
   PREFGRAD_SHARED(GaeMap, segments, 2 * 2 * warps);   // of held chunks, for each lambda
@@ -186,7 +188,8 @@ PREFGRAD_DEVICE void gae_slot(const Gae& a) {
   const int thread = threadIdx.x, warp = thread / kWarp, lambdas = gae_lambdas(a);
   float *const rewards = reinterpret_cast<float*>(staged_rewards), *const values = reinterpret_cast<float*>(staged_values);
   const GaeRow row = gae_row<kGaeThreads>(a, chunk.sequence);
-  const int64_t end = row.span.start + row.span.length, first = row.begin + chunk.number * kGaeChunk, rest = row.stop - first;
+  const int64_t end = row.span.start + row.span.length, first = row.begin + chunk.number * kGaeChunk;
+  const int64_t rest = row.stop - first;
   const int64_t count = rest < 0 ? 0 : rest < kGaeChunk ? rest : kGaeChunk;
   if (finish) {
     if (chunk.number == 0) gae_clear<kGaeThreads>(a, row.span.start, row.begin);
@@ -219,7 +222,8 @@ PREFGRAD_DEVICE void gae_slot(const Gae& a) {
       last -= some;
     }
     s = gae_behind_warp(segments + which * warps, warps, s);
-    own.apply(a, decay, gae_after(inner, s), which == 0 ? own_rewards : nullptr, which + 1 == lambdas ? own_values : nullptr);
+    own.apply(a, decay, gae_after(inner, s), which == 0 ? own_rewards : nullptr,
+              which + 1 == lambdas ? own_values : nullptr);
   }
   if (!finish) return;
   __syncthreads();

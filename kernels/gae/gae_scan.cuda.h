@@ -1,6 +1,6 @@
-// The scan of gae.h on a GPU, in an order that depends on nothing but the steps of a sequence, so that rows give the same bits
-// whoever works on them: eight steps one after the other, 32 such groups (Kogge & Stone 1973), eight of these segments one after
-// the other, and the chunks of 2048 steps one after the other.
+// The scan of gae.h on a GPU, in an order that depends on nothing but the steps of a sequence, so that rows give the same
+// bits whoever works on them: eight steps one after the other, 32 such groups (Kogge & Stone 1973), eight of these segments
+// one after the other, and the chunks of 2048 steps one after the other.
 //
 // What a step hands to the one before it is S = gamma V + gamma lambda A (with nextValues without its first term), so that
 // A = r - V + S' and nobody needs to look for the next step that counts: a step is a map S' -> b + a S'. All of it in f64.

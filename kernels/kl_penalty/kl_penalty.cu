@@ -1,6 +1,6 @@
 // See kl_penalty.h for the formula, common/token_loss.cuda.h for the launches.
 //   kl_penalty_count   where blocks do not find the denominator alone
-//   kl_penalty         reads 8 B per token and valid, writes 8 B: the least there is; and 104 B of partial sums per 1024 tokens
+//   kl_penalty         reads 8 B per token and valid, writes 8 B: the least there is; and 104 B of sums per 1024 tokens
 #include "../common/log_ratio.cuda.h"
 #include "../common/token_terms.cuda.h"
 #include "kl_penalty.launch.h"
@@ -64,6 +64,8 @@ struct KlPenaltyLoss {
 };
 
 PREFGRAD_KERNEL(kl_penalty_count, KlPenalty, kTokenLossThreads) { token_loss_count(a); }
-PREFGRAD_KERNEL(kl_penalty, KlPenalty, kTokenLossThreads) { token_loss_terms<KlPenaltyLoss>(a); }
+PREFGRAD_KERNEL(kl_penalty, KlPenalty, PREFGRAD_RESIDENT(kTokenLossThreads, 1)) {
+  token_loss_terms<KlPenaltyLoss>(a);
+}
 
 }  // namespace prefgrad

@@ -1,7 +1,7 @@
 // See ppo_policy_loss.h for the formula, common/token_loss.cuda.h for the launches.
 //   ppo_policy_loss_count       where blocks do not find the denominator alone
-//   ppo_policy_loss             reads 12 B per token and valid, writes 4 B: the least there is; and 104 B of partial sums per
-//                               1024 tokens
+//   ppo_policy_loss             reads 12 B per token and valid, writes 4 B: the least there is; and 104 B of sums per 1024
+//                               tokens
 //   ppo_policy_loss_ratios      sequence ratios only: reads 8 B per token, and 4 more for the direct gradient, because no
 //                               gradient is known before the whole sequence was read
 //   ppo_policy_loss_sequences   the terms with sequence ratios
@@ -166,7 +166,11 @@ PREFGRAD_KERNEL(ppo_policy_loss_ratios, PpoPolicyLoss, kTokenLossThreads) {
 }
 
 PREFGRAD_KERNEL(ppo_policy_loss_count, PpoPolicyLoss, kTokenLossThreads) { token_loss_count(a); }
-PREFGRAD_KERNEL(ppo_policy_loss, PpoPolicyLoss, kTokenLossThreads) { token_loss_terms<PpoPolicyTerms<false>>(a); }
-PREFGRAD_KERNEL(ppo_policy_loss_sequences, PpoPolicyLoss, kTokenLossThreads) { token_loss_terms<PpoPolicyTerms<true>>(a); }
+PREFGRAD_KERNEL(ppo_policy_loss, PpoPolicyLoss, PREFGRAD_RESIDENT(kTokenLossThreads, 1)) {
+  token_loss_terms<PpoPolicyTerms<false>>(a);
+}
+PREFGRAD_KERNEL(ppo_policy_loss_sequences, PpoPolicyLoss, PREFGRAD_RESIDENT(kTokenLossThreads, 1)) {
+  token_loss_terms<PpoPolicyTerms<true>>(a);
+}
 
 }  // namespace prefgrad

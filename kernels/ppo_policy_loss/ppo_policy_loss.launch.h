@@ -1,5 +1,5 @@
-// See ppo_policy_loss.h and common/token_loss.launch.h. With sequence ratios a launch before the terms finds them, a block per
-// sequence, and counts the tokens along the way.
+// See ppo_policy_loss.h and common/token_loss.launch.h. With sequence ratios a launch before the terms finds them, a block
+// per sequence, and counts the tokens along the way.
 #pragma once
 #include "../common/token_loss.launch.h"
 #include "ppo_policy_loss.h"

@@ -1,8 +1,8 @@
 // See whiten.h for the formula.
 //   whiten           up to 8192 values, in one block: reads them and `valid` twice, the second time from cache
 //   whiten_moments   reads the values and `valid`; the block that comes last merges the moments of all
-//   whiten_forward   reads both again, from the second-level cache where it has room, and writes y: 12 B per value, of 8 at least
-//                    if they could be held
+//   whiten_forward   reads both again, from the second-level cache where it has room, and writes y: 12 B per
+//                    value, of 8 at least if they could be held
 #include "../common/arrivals.cuda.h"
 #include "../common/merge.cuda.h"
 #include "../common/moments.cuda.h"
