@@ -59,8 +59,8 @@ export const compareOps = (
     const { words, pointers } = layoutOf(spec)
     const entry = native.get(op)
     native.delete(op)
-    if (entry === undefined) continue
-    if (entry.words !== words || entry.pointers !== pointers) {
+    if (entry === undefined) differences.push(`the addon has no CUDA kernels for ${op}`)
+    else if (entry.words !== words || entry.pointers !== pointers) {
       differences.push(
         `${op} takes ${entry.words} words and ${entry.pointers} pointers, and the table has ${words} and ${pointers}`,
       )
