@@ -6,10 +6,12 @@ import { references } from '../test/reference/index.ts'
 import { pickRows, widened } from './data.ts'
 import type { Operand, OptionValue, Work } from './types.ts'
 
-const specOf = (work: Work): OpSpec | undefined => (table as Record<string, OpSpec>)[work.op]
+type Called = Pick<Work, 'op' | 'options'>
+
+const specOf = (work: Called): OpSpec | undefined => (table as Record<string, OpSpec>)[work.op]
 
 /** Options with the row's defaults filled in. */
-export const resolvedOptions = (work: Work): Record<string, OptionValue> => {
+export const resolvedOptions = (work: Called): Record<string, OptionValue> => {
   const defaults: Record<string, OptionValue> = {}
   for (const [name, option] of Object.entries(specOf(work)?.options ?? {})) {
     if (option.default !== undefined) defaults[name] = option.default
@@ -18,7 +20,7 @@ export const resolvedOptions = (work: Work): Record<string, OptionValue> => {
 }
 
 /** Is this input or output cut down to the sampled rows? */
-export const isSampled = (work: Work, name: string): boolean => {
+export const isSampled = (work: Called & Pick<Work, 'sampled'>, name: string): boolean => {
   const spec = specOf(work)
   const shape = spec?.outputs[name]?.shape ?? spec?.inputs[name]?.shape ?? []
   return work.sampled?.letters.includes(String(shape[0]).replace('*', '')) ?? false

@@ -24,7 +24,7 @@ const git = (...args: string[]): string | undefined => {
   }
 }
 
-const commit = (): string => {
+export const commit = (): string => {
   const head = git('rev-parse', '--short=12', 'HEAD')
   if (head === undefined) return 'unknown'
   return git('status', '--porcelain', '--untracked-files=no') ? `${head} with changes` : head

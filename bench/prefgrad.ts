@@ -11,7 +11,11 @@ import type { Implementation, Variant, Work } from './types.ts'
 type Tensors = Record<string, Tensor>
 interface AnyOp {
   (inputs: Tensors, options: object, settings?: { out: Tensors }): Tensors
-  prepare(inputs: Tensors, options: object): { outputs: Tensors; run(): Tensors; dispose(): void }
+  prepare(
+    inputs: Tensors,
+    options: object,
+    settings?: { out: Tensors },
+  ): { outputs: Tensors; run(): Tensors; dispose(): void }
   readonly spec: OpSpec
 }
 

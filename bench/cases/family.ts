@@ -4,7 +4,7 @@ import type { Device } from '../../lib/device.ts'
 import { BYTES, type Dtype } from '../../lib/dtype.ts'
 import { type OpName, table } from '../../lib/index.ts'
 import type { OpSpec } from '../../lib/spec/schema.ts'
-import type { Operand, OptionValue, Work } from '../types.ts'
+import type { OptionValue, Work } from '../types.ts'
 
 /** A shape that is measured; `representative` ones are part of a run without arguments. */
 export interface FamilyCase {
@@ -36,7 +36,7 @@ export const spread = (count: number, of: number): number[] => {
 export const traffic = (
   op: OpName,
   dims: Readonly<Record<string, number>>,
-  inputs: Readonly<Record<string, Operand>>,
+  inputs: Readonly<Record<string, { readonly dtype: Dtype }>>,
   options: Readonly<Record<string, OptionValue>> = {},
 ): number =>
   (table[op] as OpSpec).traffic({

@@ -1,16 +1,17 @@
 /** Peers in Python: a child process per number of threads and instruction set, kept alive, asked by JSON lines. */
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import { basename, join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
 import { isSampled } from '../accuracy.ts'
 import { packageRoot } from '../environment.ts'
 import type { About, Implementation, Peer, Session, Setting, SharedInputs, Work } from '../types.ts'
+import { Child, decode } from './child.ts'
 
 /** Debian installs PyTorch for its own Python, which need not be the first one on the path. */
-const interpreters = (): string[] => [process.env.PREFGRAD_PYTHON ?? [], 'python3', '/usr/bin/python3'].flat()
+export const interpreters = (): string[] => [process.env.PREFGRAD_PYTHON ?? [], 'python3', '/usr/bin/python3'].flat()
 
-const findPython = async (modules: string): Promise<string | undefined> => {
+/** The first interpreter that can import these modules. */
+export const findPython = async (modules: string): Promise<string | undefined> => {
   for (const python of interpreters()) {
     try {
       await promisify(execFile)(python, ['-c', `import ${modules}`])
@@ -43,47 +44,6 @@ interface Hello {
   ops: Record<string, string[]>
 }
 
-/** One child: a request at a time, an answer each. */
-class Child {
-  readonly #process: ChildProcess
-  readonly #answers: AsyncIterator<string>
-  #stderr = ''
-
-  constructor(python: string, script: string, setting: Setting) {
-    this.#process = spawn(python, [join(packageRoot, 'bench/peers', script)], {
-      env: { ...process.env, ...environment(setting) },
-      stdio: ['pipe', 'pipe', 'pipe'],
-    })
-    this.#process.stderr!.on('data', (text) => {
-      this.#stderr = `${this.#stderr}${text}`.slice(-400)
-    })
-    // A peer that dies is reported by the next request.
-    this.#process.on('error', () => {})
-    this.#process.stdin!.on('error', () => {})
-    this.#answers = createInterface({ input: this.#process.stdout! })[Symbol.asyncIterator]()
-  }
-
-  async ask<T>(request: Record<string, unknown>): Promise<T> {
-    this.#process.stdin!.write(`${JSON.stringify(request)}\n`)
-    const { value, done } = await this.#answers.next()
-    if (done) throw new Error(`the peer's process ended. ${this.#stderr.trim()}`)
-    const answer = JSON.parse(value) as T & { error?: string }
-    if (answer.error !== undefined) throw new Error(answer.error)
-    return answer
-  }
-
-  async close(): Promise<void> {
-    const ended = new Promise((resolve) => this.#process.once('close', resolve))
-    this.#process.stdin!.end()
-    await ended
-  }
-}
-
-const decode = (base64: string): Float32Array => {
-  const bytes = Buffer.from(base64, 'base64')
-  return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength))
-}
-
 const implementation = (
   child: Child,
   peer: string,
@@ -114,7 +74,7 @@ const implementation = (
 })
 
 const openSession = async (peer: string, python: string, script: string, setting: Setting): Promise<Session> => {
-  const child = new Child(python, script, setting)
+  const child = new Child(python, join(packageRoot, 'bench/peers', script), environment(setting))
   const hello = await child.ask<Hello>({ do: 'hello' })
   const blas = hello.blas.map(({ file, version, kernels, threads }) =>
     kernels === undefined ? version : `${version}, ${kernels} kernels, ${threads} threads (${basename(file)})`,
