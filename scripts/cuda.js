@@ -1,7 +1,7 @@
 // `npm run build:emulator`: build/emulator/, the CUDA kernels on the CPU, for tests (needs CMake and a C++ compiler).
 // `npm run build:cuda`: build/Release/prefgrad.fatbin, the CUDA kernels for GPUs (needs nvcc of CUDA 13, and no GPU).
 import { spawn, spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -82,36 +82,53 @@ const newest = (folder = join(root, 'kernels')) =>
     }),
   )
 
+const FATBIN = join(root, 'build/Release/prefgrad.fatbin')
+/** What the compilers said, and the PTX of every architecture: for the gates in test/cuda_compile.test.ts. */
+const LOG = join(root, 'build/cuda/ptxas.log')
+
 /** Compiles the fatbin, unless there is one for these architectures and nothing changed; returns its path. */
 export const buildFatbin = async (architectures = ARCHITECTURES) => {
   const nvcc = findNvcc()
   if (nvcc === undefined)
     throw new Error('the kernels need nvcc of CUDA 13 (it was looked for in the PATH and in /usr/local/cuda)')
-  const fatbin = join(root, 'build/Release/prefgrad.fatbin')
-  const notes = `${fatbin}.json`
+  const notes = `${FATBIN}.json`
   const [, major, minor] = /release (\d+)\.(\d+)/.exec(`${spawnSync(nvcc, ['--version']).stdout}`)
   const cuda = 1000 * Number(major) + 10 * Number(minor)
-  if (existsSync(fatbin) && existsSync(notes) && statSync(fatbin).mtimeMs > newest()) {
+  if (existsSync(FATBIN) && existsSync(notes) && existsSync(LOG) && statSync(FATBIN).mtimeMs > newest()) {
     const made = JSON.parse(readFileSync(notes, 'utf8'))
-    if (made.cuda === cuda && architectures.every((name) => made.architectures.includes(name))) return fatbin
+    if (made.cuda === cuda && architectures.every((name) => made.architectures.includes(name))) return FATBIN
   }
   const last = architectures.at(-1)
   const codes = architectures.map((arch) => `-gencode=arch=compute_${arch},code=sm_${arch}`)
   codes.push(`-gencode=arch=compute_${last},code=compute_${last}`)
   const threads = ['--threads', String(availableParallelism())]
-  await run(nvcc, [...NVCC, ...codes, ...threads, '--compress-mode=size', '-fatbin', '-o', fatbin, unit()])
+  rmSync(dirname(LOG), { recursive: true, force: true })
+  mkdirSync(dirname(LOG), { recursive: true })
+  const keep = ['-Xptxas', '-v,-Werror', '--keep', '--keep-dir', dirname(LOG)]
+  const says = await run(nvcc, [
+    ...NVCC,
+    ...codes,
+    ...threads,
+    ...keep,
+    '--compress-mode=size',
+    '-fatbin',
+    '-o',
+    FATBIN,
+    unit(),
+  ])
+  writeFileSync(LOG, says)
   writeFileSync(notes, JSON.stringify({ cuda, architectures }))
-  return fatbin
+  return FATBIN
 }
 
-/** What ptxas says of every kernel for one architecture, and its PTX: for the gates. */
-export const compileReport = async (architecture) => {
-  const nvcc = findNvcc()
-  const target = join(root, `build/kernels.${architecture}`)
-  const gencode = `-gencode=arch=compute_${architecture},code=sm_${architecture}`
-  const says = await run(nvcc, [...NVCC, gencode, '-Xptxas', '-v,-Werror', '-cubin', '-o', `${target}.cubin`, unit()])
-  await run(nvcc, [...NVCC, `-arch=compute_${architecture}`, '-ptx', '-o', `${target}.ptx`, unit()])
-  return { says, ptx: readFileSync(`${target}.ptx`, 'utf8') }
+/** What ptxas said of every kernel, and the PTX that it read, by architecture. */
+export const compileReport = () => {
+  const folder = dirname(LOG)
+  const texts = readdirSync(folder).filter((name) => name.endsWith('.ptx'))
+  return {
+    says: readFileSync(LOG, 'utf8'),
+    ptx: texts.map((name) => ({ name, text: readFileSync(join(folder, name), 'utf8') })),
+  }
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

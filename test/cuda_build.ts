@@ -7,7 +7,7 @@ import { root } from './root.ts'
 interface BuildScript {
   buildEmulator(folder?: string, options?: { sanitize?: string; kernels?: string; target?: string }): Promise<string>
   buildFatbin(): Promise<string>
-  compileReport(architecture: string): Promise<{ says: string; ptx: string }>
+  compileReport(): { says: string; ptx: { name: string; text: string }[] }
   findNvcc(): string | undefined
   kernelFiles(): string[]
   ARCHITECTURES: string[]

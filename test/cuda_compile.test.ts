@@ -1,8 +1,10 @@
 /** What nvcc makes of the kernels: every architecture, no warnings, nothing spilled, no atomics on floating-point numbers. */
 import assert from 'node:assert/strict'
-import { statSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { build } from './cuda_build.ts'
+import { root } from './root.ts'
 
 const skip = build.findNvcc() === undefined ? 'nvcc is not installed' : false
 
@@ -12,21 +14,37 @@ test('all kernels compile for all architectures, warnings being errors, into les
   assert.ok(bytes > 10_000 && bytes < 4e6, `${bytes} bytes`)
 })
 
-for (const architecture of ['80', '90', '120']) {
-  test(`no kernel spills or needs a stack on sm_${architecture}, and sums have one order`, { skip }, async () => {
-    const { says, ptx } = await build.compileReport(architecture)
-    const functions = [
-      ...says.matchAll(/Function properties for (\w+)\n\s*(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+)/g),
-    ]
-    assert.ok(functions.length > 0, says)
-    const bad = functions.filter(([, , ...bytes]) => bytes.some((count) => count !== '0')).map(([line]) => line)
-    assert.deepEqual(bad, [])
-    const entries = [...ptx.matchAll(/\.entry (\w+)/g)].map(([, name]) => name)
-    assert.equal(entries.length, functions.length)
-    const atomics = ptx.split('\n').filter((line) => /\b(atom|red)\b.*\.(f16|bf16|f32|f64)/.test(line))
-    assert.deepEqual(atomics, [])
-    // A flag for all threads of a block: local memory means an array that was not kept in registers.
-    const local = ptx.split('\n').filter((line) => /\.local\b/.test(line))
-    assert.deepEqual(local, [])
-  })
-}
+test('no kernel spills or needs a stack on any architecture', { skip }, async () => {
+  await build.buildFatbin()
+  const { says } = build.compileReport()
+  const line =
+    /Compiling entry function '(\w+)' for '(\w+)'\n.*\n\s*(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+)/g
+  const functions = [...says.matchAll(line)]
+  const bad = functions.filter(([, , , ...bytes]) => bytes.some((count) => count !== '0'))
+  assert.deepEqual(
+    bad.map(([, kernel, architecture]) => `${kernel} on ${architecture}`),
+    [],
+  )
+  const kernels = new Set(functions.map(([, kernel]) => kernel))
+  const compiled = new Set(functions.map(([, , architecture]) => architecture))
+  assert.equal(compiled.size, build.ARCHITECTURES.length)
+  assert.equal(functions.length, kernels.size * compiled.size)
+  const declared = build
+    .kernelFiles()
+    .flatMap((file) => [...readFileSync(file, 'utf8').matchAll(/^PREFGRAD_KERNEL\((\w+),/gm)].map(([, name]) => name))
+  assert.deepEqual(
+    declared.filter((name) => !kernels.has(name)),
+    [],
+  )
+  assert.ok(declared.length > 36, join(root, 'kernels'))
+})
+
+test('sums have one order: there are no atomics on floating-point numbers', { skip }, async () => {
+  await build.buildFatbin()
+  const { ptx } = build.compileReport()
+  assert.ok(ptx.length >= build.ARCHITECTURES.length)
+  for (const { name, text } of ptx) {
+    const atomics = text.split('\n').filter((line) => /\b(atom|red)\b.*\.(f16|bf16|f32|f64)/.test(line))
+    assert.deepEqual(atomics, [], name)
+  }
+})

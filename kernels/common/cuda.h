@@ -20,9 +20,8 @@
 #define PREFGRAD_MEMBER __device__ __forceinline__
 #define PREFGRAD_SHARED(T, name, count) __shared__ T name[count]
 // As many bytes as the launch asks for.
-#define PREFGRAD_DYNAMIC_SHARED(T, name)                                \
-  extern __shared__ __align__(16) unsigned char prefgrad_dynamic_[];    \
-  T* const name = reinterpret_cast<T*>(prefgrad_dynamic_)
+#define PREFGRAD_DYNAMIC_SHARED(T, name) T* const name = reinterpret_cast<T*>(prefgrad_dynamic_shared)
+extern __shared__ __align__(16) unsigned char prefgrad_dynamic_shared[];
 
 namespace prefgrad {
 

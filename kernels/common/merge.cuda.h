@@ -21,6 +21,7 @@ PREFGRAD_DEVICE Sums sums_below(const Sums& sums, int lanes) {
 // where the rest would be none(). All lanes of the warp take part.
 template <typename Sums>
 PREFGRAD_DEVICE Sums warp_merge(Sums sums, int lanes = kWarp) {
+  PREFGRAD_ROLLED  // many registers are merged: once in code is enough
   for (int apart = lanes / 2; apart > 0; apart /= 2) sums.merge(sums_below(sums, apart));
   return sums;
 }

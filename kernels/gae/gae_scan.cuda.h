@@ -205,6 +205,7 @@ PREFGRAD_DEVICE GaeMap gae_shuffle_down(GaeMap map, unsigned lanes) {
 // The map of all lanes behind this one; `segment` gets that of the whole warp.
 PREFGRAD_DEVICE GaeMap gae_scan_warp(GaeMap map, GaeMap& segment) {
   const int lane = threadIdx.x % kWarp;
+  PREFGRAD_ROLLED
   for (int apart = 1; apart < kWarp; apart *= 2) {
     const GaeMap late = gae_shuffle_down(map, apart);
     if (lane + apart < kWarp) map = gae_compose(map, late);
@@ -216,11 +217,13 @@ PREFGRAD_DEVICE GaeMap gae_scan_warp(GaeMap map, GaeMap& segment) {
 
 // What comes from behind this thread's warp, of `warps` whose maps are `segments`.
 PREFGRAD_DEVICE double gae_behind_warp(const GaeMap* segments, int warps, double s) {
+  PREFGRAD_ROLLED
   for (int w = warps - 1; w > static_cast<int>(threadIdx.x) / kWarp; --w) s = gae_after(segments[w], s);
   return s;
 }
 PREFGRAD_DEVICE GaeMap gae_chunk_map(const GaeMap* segments, int warps) {
   GaeMap map = gae_identity();
+  PREFGRAD_ROLLED
   for (int w = warps - 1; w >= 0; --w) map = gae_compose(segments[w], map);
   return map;
 }

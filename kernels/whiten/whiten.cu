@@ -93,7 +93,7 @@ PREFGRAD_KERNEL(whiten_moments, Whiten, kWhitenThreads) {
   if (threadIdx.x == 0) *reinterpret_cast<WhitenScale*>(a.workspace) = whiten_scale(a, sums);
 }
 
-PREFGRAD_KERNEL(whiten_forward, Whiten, kWhitenThreads) {
+PREFGRAD_KERNEL(whiten_forward, Whiten, PREFGRAD_RESIDENT(kWhitenThreads, 1)) {
   whiten_values(a, int64_t{blockIdx.x} * kWhitenBlock, whiten_end(a), *reinterpret_cast<const WhitenScale*>(a.workspace));
 }
 
