@@ -6,6 +6,7 @@ import type { Device } from '../lib/device.ts'
 import { openDevice } from '../lib/index.ts'
 import { exactOutputs, largestError } from './accuracy.ts'
 import type { Ceilings } from './ceilings.ts'
+import { refuseSlowGemm } from './fairness.ts'
 import { judgeGoals } from './goals.ts'
 import type { Planned } from './plan.ts'
 import { prefgradImplementations } from './prefgrad.ts'
@@ -78,13 +79,15 @@ export class Bench {
   }
 
   /** Measures a case on one instruction set, at each number of threads. */
-  async run({ family, shape, dtype }: Planned, isa: string): Promise<CaseResult> {
+  async run({ family, shape, dtype, note }: Planned, isa: string): Promise<CaseResult> {
     const { threads, progress } = this.#options
     const work = family.make(shape, dtype, await this.#device({ threads: 1, isa }))
+    const notes = [note, work.note].filter((text) => text !== undefined)
     const shared = shareInputs(work)
     const rows: Row[] = []
     try {
-      const exact = work.judged.length > 0 ? exactOutputs(work, await this.#device({ threads: 1, isa })) : {}
+      const isExact = work.judged.length > 0 && work.judgedBy === undefined
+      const exact = isExact ? exactOutputs(work, await this.#device({ threads: 1, isa })) : {}
       for (const count of threads) {
         progress(`${work.op} ${work.shape} ${dtype} ${isa}, ${count} thread${count === 1 ? '' : 's'}`)
         rows.push(...(await this.#runWith(work, shared, exact, { threads: count, isa })))
@@ -100,7 +103,8 @@ export class Bench {
       unit: work.unit,
       amount: work.amount,
       ...(work.ceiling === undefined ? {} : { ceiling: work.ceiling.kind }),
-      ...(work.note === undefined ? {} : { note: work.note }),
+      ...(notes.length === 0 ? {} : { note: notes.join('; ') }),
+      ...(work.isOverhead === true ? { isOverhead: true } : {}),
       rows,
       goals: judgeGoals(work, rows),
     }
@@ -109,9 +113,10 @@ export class Bench {
   async #runWith(
     work: Work,
     shared: SharedInputs,
-    exact: Record<string, ArrayLike<number>>,
+    float64: Record<string, ArrayLike<number>>,
     setting: Setting,
   ): Promise<Row[]> {
+    let exact = float64
     const failed: Row[] = []
     const implementations: Implementation[] = []
     const errors = new Map<Implementation, number>()
@@ -119,7 +124,10 @@ export class Bench {
       try {
         for (const one of await load()) {
           const outputs = work.judged.length > 0 ? await one.outputs?.() : undefined
-          if (outputs !== undefined) errors.set(one, largestError(outputs, exact))
+          if (outputs !== undefined) {
+            if (work.judgedBy === one.peer) exact = outputs
+            else errors.set(one, errorOf(work, outputs, exact))
+          }
           implementations.push(one)
         }
       } catch (error) {
@@ -130,11 +138,25 @@ export class Bench {
     await attempt('prefgrad', async () => prefgradImplementations(work, await this.#device(setting)))
     for (const peer of this.#options.peers) {
       if (!(peer.ops?.includes(work.op) ?? true) || setting.threads > (peer.mostThreads ?? Infinity)) continue
-      await attempt(peer.name, async () => (await this.#session(peer, setting)).load(work, shared))
+      await attempt(peer.name, async () => {
+        const session = await this.#session(peer, setting)
+        await this.#refuseUnfair(work, session, setting)
+        return session.load(work, shared)
+      })
     }
     const samples = await sampleInTurn(implementations, { repeats: this.#options.repeats })
     for (const one of implementations) await one.dispose?.()
     return [...toRows(work, samples, errors, setting.threads), ...failed]
+  }
+
+  /** Both rates are taken at this moment, so that a busy machine lowers both. */
+  async #refuseUnfair(work: Work, session: Session, setting: Setting): Promise<void> {
+    const { about } = session
+    if (work.peerGemm === undefined || about.gemm === undefined) return
+    const peak = this.#options.ceilings?.measure('multiplyAdd', setting).rate
+    const gemm = (await session.gemm?.()) ?? about.gemm
+    const refused = refuseSlowGemm({ ...about, gemm }, peak, work.peerGemm)
+    if (refused !== undefined) throw new Error(refused)
   }
 
   #session(peer: Peer, setting: Setting): Promise<Session> {
@@ -151,6 +173,16 @@ const remember = <T>(known: Map<string, Promise<T>>, key: string, make: () => Pr
   known.set(key, found)
   return found
 }
+
+/** NaN where an output is missing that prefgrad was judged by; a peer of one op need not have all of its outputs. */
+const errorOf = (
+  work: Work,
+  outputs: Record<string, ArrayLike<number>>,
+  exact: Record<string, ArrayLike<number>>,
+): number =>
+  work.judgedBy !== undefined && work.judged.some((name) => outputs[name] === undefined || exact[name] === undefined)
+    ? Number.NaN
+    : largestError(outputs, exact)
 
 const failedRow = (implementation: string, threads: number, why: string): Row => ({
   implementation,
@@ -175,6 +207,7 @@ const toRows = (
   errors: ReadonlyMap<Implementation, number>,
   threads: number,
 ): Row[] => {
+  const judge = work.judgedBy === undefined ? "float64's" : `${work.judgedBy}'s`
   const rows = samples.map(({ implementation, calls, times, failed }): Row => {
     const { name, peer } = implementation
     if (failed !== undefined) return { ...failedRow(name, threads, failed), peer }
@@ -190,7 +223,7 @@ const toRows = (
       ...summary,
       rate: (work.amount / summary.min) * PER_MILLISECOND[work.unit],
       ...(maxError === undefined ? {} : { maxError }),
-      ...(isWrong ? { failed: `wrong result: off by ${maxError} of the largest exact value` } : {}),
+      ...(isWrong ? { failed: `no ratio: wrong result, off by ${maxError} of ${judge} largest value` } : {}),
     }
   })
   const own = rows.find((row) => row.peer === 'prefgrad' && row.failed === undefined)

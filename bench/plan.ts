@@ -10,6 +10,8 @@ export interface Planned {
   shape: readonly number[]
   dtype: Dtype
   isas: readonly string[]
+  /** What the shape stands for, where memory cut it down. */
+  note?: string
 }
 
 const sizes = (family: Family, text: string): number[] | undefined => {
@@ -41,7 +43,7 @@ export const planCases = (command: Command, isas: readonly string[]): Planned[] 
     if (command.shapes !== undefined && given === undefined) continue
     const listed = family.cases
       .filter((one) => command.all || one.representative === true)
-      .map(({ shape, dtype = family.dtypes[0], alsoOn = [] }) => ({ shape, dtype, alsoOn }))
+      .map(({ shape, dtype = family.dtypes[0], alsoOn = [], note }) => ({ shape, dtype, alsoOn, note }))
     // A dtype that no listed case has is measured on the shapes of the others.
     const wanted =
       given ??
@@ -54,7 +56,14 @@ export const planCases = (command: Command, isas: readonly string[]): Planned[] 
     for (const one of wanted) {
       const also = 'alsoOn' in one ? (one.alsoOn as readonly string[]) : []
       const chosen = command.isas ?? [isas[0], ...also.filter((isa) => isa !== isas[0] && isas.includes(isa))]
-      planned.push({ family, shape: one.shape, dtype: one.dtype, isas: chosen })
+      const note = 'note' in one ? one.note : undefined
+      planned.push({
+        family,
+        shape: one.shape,
+        dtype: one.dtype,
+        isas: chosen,
+        ...(note === undefined ? {} : { note }),
+      })
     }
   }
   if (planned.length === 0) {

@@ -6,7 +6,7 @@ import type { OpSpec } from '../lib/spec/schema.ts'
 import type { Tensor } from '../lib/tensor.ts'
 import { isSampled } from './accuracy.ts'
 import { pickRows, widened } from './data.ts'
-import type { Implementation, Variant, Work } from './types.ts'
+import type { Driven, Implementation, Variant, Work } from './types.ts'
 
 type Tensors = Record<string, Tensor>
 interface AnyOp {
@@ -23,7 +23,7 @@ interface AnyOp {
 export const opNamed = (name: string): AnyOp =>
   (library as unknown as Record<string, Op<OpSpec>>)[name] as unknown as AnyOp
 
-const timed = async (call: () => void | Promise<void>, calls: number): Promise<number> => {
+const timed = async (call: Driven['call'], calls: number): Promise<number> => {
   const start = performance.now()
   for (let i = 0; i < calls; i++) {
     const pending = call()
@@ -67,7 +67,17 @@ const makeVariant = (work: Work, device: Device, variant: Variant): Implementati
 /** The ways to call prefgrad on a case; the first is what peers are compared with. */
 export const prefgradImplementations = async (work: Work, device: Device): Promise<Implementation[]> => {
   if (work.drive === undefined) return work.variants.map((variant) => makeVariant(work, device, variant))
-  const call = work.drive(device)
+  const driven = work.drive(device)
+  const call = () => driven.call()
   await call()
-  return [{ name: 'prefgrad', peer: 'prefgrad', sample: (count) => timed(call, count) }]
+  const first = driven.outputs?.()
+  return [
+    {
+      name: 'prefgrad',
+      peer: 'prefgrad',
+      sample: (count) => timed(call, count),
+      ...(first === undefined ? {} : { outputs: async () => first }),
+      dispose: async () => driven.dispose?.(),
+    },
+  ]
 }

@@ -48,8 +48,24 @@ export interface Work {
   variants: readonly Variant[]
   goals: readonly Goal[]
   note?: string
-  /** Replaces the op call: for whole models. Returns one call's work. */
-  drive?: (device: import('../lib/device.ts').Device) => () => void | Promise<void>
+  /** A call is mostly what a call costs, so that its ratios compare the ways to call and not the arithmetic. */
+  isOverhead?: boolean
+  /** Judged outputs are compared with prefgrad's own, and all must be there: for whole models, whose float64 takes minutes. */
+  judgedBy?: 'prefgrad'
+  /** Peers that can compile a case before they run it also do that: it takes seconds, so not for every case. */
+  compiled?: boolean
+  /** A peer whose matrix product runs below this share of the multiply-add peak is not compared with: its BLAS decides. */
+  peerGemm?: number
+  /** Replaces the op call: for whole models. */
+  drive?: (device: import('../lib/device.ts').Device) => Driven
+}
+
+/** A whole model that is timed. */
+export interface Driven {
+  call(): void | Promise<void>
+  /** Judged outputs of the first call. */
+  outputs?(): Record<string, ArrayLike<number>>
+  dispose?(): void | Promise<void>
 }
 
 /** What an implementation runs under. */
@@ -90,6 +106,8 @@ export interface Session {
   about: About
   /** Its ways to compute this case; none: it does not have the op. */
   load(work: Work, shared: SharedInputs): Promise<Implementation[]>
+  /** GFLOP/s of its matrix product at this moment, for peers that have `about.gemm`. */
+  gemm?(): Promise<number>
   close(): Promise<void>
 }
 
@@ -153,6 +171,8 @@ export interface CaseResult {
   amount: number
   ceiling?: string
   note?: string
+  /** Its ratios compare what a call costs, not arithmetic. */
+  isOverhead?: boolean
   rows: Row[]
   goals: GoalResult[]
 }

@@ -13,6 +13,8 @@ export interface FamilyCase {
   representative?: boolean
   /** Instruction sets beside the best one. */
   alsoOn?: readonly string[]
+  /** What the shape stands for, where memory or time cut it down. */
+  note?: string
 }
 
 export interface Family {

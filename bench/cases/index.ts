@@ -6,6 +6,7 @@ import { tokenLogprobs, tokenLogprobsBackward } from './logprobs.ts'
 import { bradleyTerryLoss, dpoLoss, ppoPolicyLoss, ppoValueLoss } from './losses.ts'
 import { modelForward, modelSampling, modelTraining } from './model.ts'
 import { adamw, gradNorm } from './optimizer.ts'
+import { dpoStepFamily, ppoStepFamily } from './steps.ts'
 
 export type { Family, FamilyCase } from './family.ts'
 
@@ -20,6 +21,8 @@ export const families: readonly Family[] = [
   gradNorm,
   adamw,
   linear,
+  ppoStepFamily,
+  dpoStepFamily,
   modelTraining,
   modelForward,
   modelSampling,

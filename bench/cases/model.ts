@@ -10,7 +10,7 @@ import { integers } from '../data.ts'
 import type { Work } from '../types.ts'
 import { type Family, shapeText } from './family.ts'
 
-type Drive = NonNullable<Work['drive']>
+type Call = (device: Device) => () => void | Promise<void>
 
 const createPolicy = (device: Device): TransformerPolicy => TransformerPolicy.create(device, DEMO_CONFIG, new Random(7))
 
@@ -29,7 +29,7 @@ const family = (
   op: string,
   shapes: readonly (readonly number[])[],
   goal: number,
-  drive: (B: number, T: number) => Drive,
+  callOf: (B: number, T: number) => Call,
 ): Family => ({
   op,
   letters: 'BxT',
@@ -48,7 +48,7 @@ const family = (
     variants: ['prepared'],
     goals: [{ of: 'rate', atLeast: goal, threads: 2 }],
     note: 'the demo configuration, about 1.06 million parameters',
-    drive: drive(shape[0], shape[1]),
+    drive: (device) => ({ call: callOf(shape[0], shape[1])(device) }),
   }),
 })
 

@@ -5,11 +5,14 @@ from protocol import gemm_gflops, loaded_blas, read_inputs, serve
 
 
 def hello():
+    return {"version": f"NumPy {numpy.__version__}", "blas": loaded_blas()}
+
+
+def gemm():
     # Two different matrices: for x @ x.T NumPy calls a routine that does half the work.
     x, w = numpy.random.default_rng(0).standard_normal((2, 1024, 1024), numpy.float32)
     y = numpy.empty_like(x)
-    gflops = gemm_gflops(lambda: numpy.matmul(x, w.T, out=y))
-    return {"version": f"NumPy {numpy.__version__}", "blas": loaded_blas(), "gemm": gflops}
+    return gemm_gflops(lambda: numpy.matmul(x, w.T, out=y))
 
 
 def linear(file, inputs, options):
@@ -24,4 +27,4 @@ def linear(file, inputs, options):
     return run
 
 
-serve(hello, {"linear": {"matmul": linear}})
+serve(hello, gemm, {"linear": {"matmul": linear}})

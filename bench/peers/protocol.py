@@ -1,6 +1,7 @@
 """How `npm run bench` talks to a Python peer: one JSON request a line on stdin, one JSON answer a line on stdout.
 
     hello                         what this peer is, and which variants of which op it has
+    gemm                          its matrix product rate at this moment, in GFLOP/s
     load    {slot, op, variant,   reads the inputs and calls once; the outputs are kept for `judge`
              file, inputs, options}
     judge   {slot, outputs, rows} outputs of that first call, or rows of them, as base64 of f32; once each
@@ -69,18 +70,21 @@ def timed(call):
     return time.perf_counter() - start
 
 
-def serve(hello, operations):
-    """`operations[op][variant](inputs, options)` returns `run`, whose result is a dict of arrays by output name."""
+def serve(hello, gemm, operations, as_array=numpy.array):
+    """`operations[op][variant](file, inputs, options)` returns `run`, whose result is a dict of outputs by name, which `as_array`
+    copies into arrays of NumPy. `gemm` measures."""
     slots = {}
 
     def answer(request):
         do, slot = request["do"], request.get("slot")
         if do == "hello":
-            return {**hello(), "ops": {op: list(variants) for op, variants in operations.items()}}
+            return {**hello(), "gemm": gemm(), "ops": {op: list(variants) for op, variants in operations.items()}}
+        if do == "gemm":
+            return {"gemm": gemm()}
         if do == "load":
             make = operations[request["op"]][request["variant"]]
             run = make(request["file"], request["inputs"], request["options"])
-            first = {name: numpy.array(value) for name, value in run().items()}
+            first = {name: as_array(value) for name, value in run().items()}
             slots[slot] = {"run": run, "first": first}
             return {"outputs": list(first)}
         if do == "judge":

@@ -5,7 +5,7 @@ import { promisify } from 'node:util'
 import { isSampled } from '../accuracy.ts'
 import { packageRoot } from '../environment.ts'
 import type { About, Implementation, Peer, Session, Setting, SharedInputs, Work } from '../types.ts'
-import { Child, decode } from './child.ts'
+import { Child, ChildEnded, decode } from './child.ts'
 
 /** Debian installs PyTorch for its own Python, which need not be the first one on the path. */
 export const interpreters = (): string[] => [process.env.PREFGRAD_PYTHON ?? [], 'python3', '/usr/bin/python3'].flat()
@@ -39,6 +39,7 @@ interface Hello {
   capability?: string
   threads?: number
   built?: string
+  details?: string[]
   blas: { file: string; version: string; kernels?: string; threads?: number }[]
   gemm: number
   ops: Record<string, string[]>
@@ -86,6 +87,7 @@ const openSession = async (peer: string, python: string, script: string, setting
     details: [
       ...(hello.capability === undefined ? [] : [`CPU capability ${hello.capability}`]),
       ...(hello.built === undefined ? [] : [`built with ${hello.built}`]),
+      ...(hello.details ?? []),
       ...(blas.length > 0 ? blas : ['no BLAS library in the process: built in, or none']),
     ],
     gemm: hello.gemm,
@@ -93,17 +95,25 @@ const openSession = async (peer: string, python: string, script: string, setting
   return {
     about,
     async load(work: Work, shared: SharedInputs) {
-      if (work.drive !== undefined || hello.ops[work.op] === undefined) return []
+      const variants = (hello.ops[work.op] ?? []).filter((name) => work.compiled || !name.startsWith('compile '))
+      if (variants.length === 0) return []
       const { path: file, inputs } = await shared.file()
       const found: Implementation[] = []
-      for (const variant of hello.ops[work.op]) {
+      for (const variant of variants) {
         const slot = `${work.op}.${variant}`
         const request = { do: 'load', slot, op: work.op, variant, file, inputs, options: work.options }
-        const { outputs } = await child.ask<{ outputs: string[] }>(request)
-        found.push(implementation(child, peer, work, slot, variant, outputs))
+        try {
+          const { outputs } = await child.ask<{ outputs: string[] }>(request)
+          found.push(implementation(child, peer, work, slot, variant, outputs))
+        } catch (error) {
+          // One way that this version does not have says so in its row, and the others go on.
+          if (error instanceof ChildEnded) throw error
+          found.push({ name: `${peer} ${variant}`, peer, sample: () => Promise.reject(error) })
+        }
       }
       return found
     },
+    gemm: async () => (await child.ask<{ gemm: number }>({ do: 'gemm' })).gemm,
     close: () => child.close(),
   }
 }
