@@ -3,6 +3,7 @@ import type { Peer } from '../types.ts'
 import { javascript } from './javascript.ts'
 import { onnxruntime } from './onnxruntime.ts'
 import { pythonPeer } from './python.ts'
+import { tensorflow } from './tensorflow.ts'
 
 const debian = 'apt-get install -y python3-torch libopenblas0-pthread'
 
@@ -21,5 +22,6 @@ export const peers: readonly Peer[] = [
     install: `${debian}, or pip install numpy`,
     ops: ['linear'],
   }),
+  tensorflow,
   javascript,
 ]

@@ -11,7 +11,7 @@ from protocol import gemm_gflops, loaded_blas, read_inputs, serve
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "gpu"))
 from torch_ops import OPERATIONS, eager, gae_doubling  # noqa: E402
-from torch_policy import POLICY_STEPS  # noqa: E402
+from torch_policy import POLICY_STEPS, has_fused_adamw  # noqa: E402
 
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 # Compiling in more processes than that takes the time of the others.
@@ -70,6 +70,7 @@ def step(make):
     return with_tensors(lambda case, t: make(case["options"], t))
 
 
+FOREACH_OR_FUSED = ("eager AdamW, foreach", *(["eager AdamW, fused"] if has_fused_adamw() else []))
 LOSS_WAYS = ("eager autograd", "compile grad_and_value")
 WAYS = {
     "tokenLogprobs": shared(
@@ -84,7 +85,7 @@ WAYS = {
     },
     **{op: shared(op, *LOSS_WAYS) for op in ("ppoPolicyLoss", "ppoValueLoss", "bradleyTerryLoss", "dpoLoss")},
     "gradNorm": shared("gradNorm", "eager vector_norm"),
-    "adamw": shared("adamw", "eager AdamW, foreach", "eager AdamW, fused", "compile formula"),
+    "adamw": shared("adamw", *FOREACH_OR_FUSED, "compile formula"),
     "linear": {"eager mm": with_tensors(linear)},
     **{op: {way: step(make) for way, make in ways.items()} for op, ways in POLICY_STEPS.items()},
 }

@@ -102,18 +102,22 @@ def pair_loss(options, t, policy):
     return loss, {"loss": loss}
 
 
+def has_fused_adamw():
+    """On the CPU since PyTorch 2.4."""
+    try:
+        torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], fused=True)
+    except (RuntimeError, TypeError):
+        return False
+    return True
+
+
 def adamw(options, parameters):
-    """Decay for matrices only, with the fastest of its ways to step that this PyTorch has on this device."""
+    """Decay for matrices only."""
     groups = [
         {"params": [p for p in parameters if p.dim() > 1], "weight_decay": options["weightDecay"]},
         {"params": [p for p in parameters if p.dim() == 1], "weight_decay": 0.0},
     ]
-    for way in ({"fused": True}, {"foreach": True}, {}):
-        try:
-            return torch.optim.AdamW(groups, lr=options["lr"], **way)
-        except (RuntimeError, TypeError):
-            continue
-    raise RuntimeError("no way to make torch.optim.AdamW")
+    return torch.optim.AdamW(groups, lr=options["lr"], **({"fused": True} if has_fused_adamw() else {"foreach": True}))
 
 
 BATCH = ("ids", "offsets", "rows", "targets", "oldLogprob", "oldValue", "advantage", "returns", "refChosen", "refRejected")
