@@ -5,23 +5,53 @@ import type { Family } from './cases/index.ts'
 
 export const USAGE = `npm run bench -- [options]
 
+What is measured (default: cases)
+  --growth            how time, memory and overhead of a call grow with each size, instead of cases
+  --tax               what TypeScript costs over a loop in C++ that runs the same kernels, instead of cases
+  --save              cases, --growth and --tax; writes bench/results/<date>-<device>.json, plots beside it, and
+                      bench/RESULTS.md (about 20 minutes)
+  --report            measures nothing: writes plots and bench/RESULTS.md again from the newest kept results
+  --list              show ops, shapes and peers
+  --help              this text
+
+Which cases
   --op NAME...        ops to measure (default: a representative set of all; --list shows them)
   --shape AxB...      shapes, in the letters that --list shows
   --dtype f32,bf16    element types
+  --all               every case, not the representative ones only; with --growth, larger sizes
+
+On what
+  --device NAME       cpu (default), webgpu, cuda or cuda:emulated
+  --software          webgpu: takes an adapter that computes on the CPU, in small shapes; never done unasked
   --threads 1,2       threads of every implementation (default: 1 and all cores)
   --isa avx512,avx2   instruction sets (default: the best, and avx2 for linear)
   --peers a,b         peers to compare with, or none (default: all that are installed)
   --repeats N         samples of each implementation (default: 9)
-  --all               every case, not the representative ones only
+
+Where to
   --json FILE         write the results as JSON
-  --save              write bench/results/<date>-<device>.json and bench/RESULTS.md
-  --list              show ops, shapes and peers
-  --help              this text
+  --plots FOLDER      write the plots as SVG; means --growth
 
 Every implementation of a case works on the same inputs, is compared with float64 at sampled rows, and is timed in turn
-with the others. PREFGRAD_PYTHON names the Python of the Python peers; NODE_PATH may point at onnxruntime-node.`
+with the others; prefgrad runs twice, and what differs less than it does from itself is marked. PREFGRAD_PYTHON names the
+Python of the Python peers; NODE_PATH may point at onnxruntime-node.
+
+--device webgpu measures prefgrad alone: time on the device by timestamp queries where the adapter has them, and whole calls.
+--device cuda is a bench of its own, beside PyTorch on the same GPU: its options are those of
+\`npm run bench -- --device cuda --help\`, and docs/cuda.md says how to read it.`
+
+/** Devices by the names that openDevice() knows. */
+export type BenchDevice = 'cpu' | 'webgpu'
+const DEVICES: readonly BenchDevice[] = ['cpu', 'webgpu']
+const CUDA = ['cuda', 'cuda:emulated']
+
+/** What a run measures. */
+export type Part = 'cases' | 'growth' | 'tax'
 
 export interface Command {
+  device: BenchDevice
+  parts: readonly Part[]
+  software: boolean
   ops?: string[]
   shapes?: string[]
   dtypes?: Dtype[]
@@ -31,15 +61,30 @@ export interface Command {
   repeats: number
   all: boolean
   json?: string
+  plots?: string
   save: boolean
+  report: boolean
   list: boolean
   help: boolean
 }
 
 const LISTS = ['op', 'shape', 'dtype', 'threads', 'isa', 'peers'] as const
-const SINGLES = ['repeats', 'json'] as const
-const FLAGS = ['all', 'save', 'list', 'help'] as const
+const SINGLES = ['repeats', 'json', 'plots', 'device'] as const
+const FLAGS = ['all', 'growth', 'tax', 'save', 'report', 'software', 'list', 'help'] as const
 const KNOWN: readonly string[] = [...LISTS, ...SINGLES, ...FLAGS]
+/** What says nothing to a device that has one queue and no peers. */
+const CPU_ONLY = ['threads', 'isa', 'peers', 'growth', 'tax', 'plots'] as const
+
+/**
+ * The words for the CUDA bench, which reads its own command line; undefined: another device is meant. `folder` is where
+ * `--save` puts its results.
+ */
+export const cudaWords = (words: readonly string[], folder: string): string[] | undefined => {
+  const at = words.findIndex((word) => word === '--device' || word.startsWith('--device='))
+  const device = words[at]?.includes('=') ? words[at].slice('--device='.length) : words[at + 1]
+  if (at < 0 || !CUDA.includes(device)) return undefined
+  return words.flatMap((word) => (word === '--save' ? ['--results', folder] : [word]))
+}
 
 const didYouMean = (name: string, known: readonly string[]): string => {
   const meant = nearest(name, known)
@@ -114,7 +159,30 @@ export const readCommand = (
     }
   }
   const threads = found.get('threads')
+  const [device] = found.get('device') ?? ['cpu']
+  member('device', device, [...DEVICES, ...CUDA])
+  const stranger =
+    device === 'cpu' ? (found.has('software') ? 'software' : undefined) : CPU_ONLY.find((name) => found.has(name))
+  if (stranger !== undefined) {
+    usage(
+      `--${stranger} means nothing to --device ${device}.`,
+      stranger,
+      device,
+      '--help says what each device is measured by.',
+    )
+  }
+  const growth = found.has('growth') || found.has('plots')
+  const tax = found.has('tax')
+  const save = found.has('save')
+  const parts: Part[] = [
+    ...(save || !(growth || tax) ? ['cases' as const] : []),
+    ...(device === 'cpu' && (save || growth) ? ['growth' as const] : []),
+    ...(device === 'cpu' && (save || tax) ? ['tax' as const] : []),
+  ]
   return {
+    device: device as BenchDevice,
+    parts,
+    software: found.has('software'),
     ...(ops === undefined ? {} : { ops }),
     ...(found.has('shape') ? { shapes: found.get('shape') } : {}),
     ...(found.has('dtype') ? { dtypes: found.get('dtype') as Dtype[] } : {}),
@@ -122,9 +190,11 @@ export const readCommand = (
     ...(found.has('isa') ? { isas: found.get('isa') } : {}),
     ...(peers === undefined ? {} : { peers }),
     ...(found.has('json') ? { json: found.get('json')![0] } : {}),
+    ...(found.has('plots') ? { plots: found.get('plots')![0] } : {}),
     repeats: counts('repeats', found.get('repeats') ?? ['9'])[0],
     all: found.has('all'),
-    save: found.has('save'),
+    save,
+    report: found.has('report'),
     list: found.has('list'),
     help: found.has('help'),
   }

@@ -16,7 +16,8 @@ const OTHERS = 64
 /** Whole models, of a million parameters: sequences of the demo's length. */
 const FIXED_MODEL: Readonly<Record<string, number>> = { M: 1, B: 8, T: 64 }
 
-const isModel = (op: string): boolean => /^model|Step$/.test(op)
+/** Is it a whole model, and no op? */
+export const isModel = (op: string): boolean => /^model|Step$/.test(op)
 
 /** A sweep for every letter of the family's shape, but for the size of a model, of which there are few. */
 export const sweepsOf = (family: Family): Sweep[] => {

@@ -6,6 +6,7 @@ import type { OpSpec } from '../lib/spec/schema.ts'
 import type { Tensor } from '../lib/tensor.ts'
 import { isSampled } from './accuracy.ts'
 import { pickRows, widened } from './data.ts'
+import { withAgain } from './noise.ts'
 import type { Driven, Implementation, Variant, Work } from './types.ts'
 
 type Tensors = Record<string, Tensor>
@@ -64,8 +65,7 @@ const makeVariant = (work: Work, device: Device, variant: Variant): Implementati
   }
 }
 
-/** The ways to call prefgrad on a case; the first is what peers are compared with. */
-export const prefgradImplementations = async (work: Work, device: Device): Promise<Implementation[]> => {
+const waysOf = async (work: Work, device: Device): Promise<Implementation[]> => {
   if (work.drive === undefined) return work.variants.map((variant) => makeVariant(work, device, variant))
   const driven = work.drive(device)
   const call = () => driven.call()
@@ -81,3 +81,7 @@ export const prefgradImplementations = async (work: Work, device: Device): Promi
     },
   ]
 }
+
+/** The ways to call prefgrad on a case; the first is what peers are compared with, and comes once more at the end. */
+export const prefgradImplementations = async (work: Work, device: Device): Promise<Implementation[]> =>
+  withAgain(await waysOf(work, device))

@@ -1,11 +1,12 @@
 /** Results as text for the terminal and as Markdown for the repository. */
 import { goalText } from './goals.ts'
-import type { About, CaseResult, Ceiling, Environment, Results, Row } from './types.ts'
+import { AGAIN } from './noise.ts'
+import type { About, CaseResult, Ceiling, Environment, Row } from './types.ts'
 
 const three = (n: number): string => (n === 0 ? '0' : Number(n.toPrecision(3)).toString())
 const share = (n: number | undefined): string => (n === undefined ? '' : `${(n * 100).toFixed(0)} %`)
 const error = (n: number | undefined): string => (n === undefined ? '' : n === 0 ? '0' : n.toExponential(1))
-const ratio = (row: Row): string =>
+export const ratioText = (row: Row): string =>
   row.ratio === undefined
     ? ''
     : `${row.withinNoise ? '~' : ''}${row.ratio >= 100 ? row.ratio.toFixed(0) : row.ratio.toFixed(2)}x`
@@ -17,14 +18,14 @@ const timeUnit = ({ rows }: CaseResult): { name: string; scale: number } => {
 }
 
 /** Header and body of a case's table; columns that say nothing are left out. */
-const caseTable = (result: CaseResult): string[][] => {
+export const caseTable = (result: CaseResult): string[][] => {
   const { name, scale } = timeUnit(result)
   const time = (t: number): string => three(t * scale)
   // Where a call is mostly overhead, bytes a second mean nothing.
-  const isOverhead = name === 'us' && result.ceiling === undefined
+  const isOverhead = result.isOverhead === true
   const columns: [string, (row: Row) => string][] = [
     ['implementation', (row) => row.implementation + (row.failed === undefined ? '' : `: ${row.failed}`)],
-    ['threads', (row) => String(row.threads)],
+    ['threads', (row) => (row.threads === 0 ? '' : String(row.threads))],
     ['n', ({ samples }) => (samples === 0 ? '' : String(samples))],
     [`min ${name}`, ({ samples, min }) => (samples === 0 ? '' : time(min))],
     ['median', ({ samples, median }) => (samples === 0 ? '' : time(median))],
@@ -32,7 +33,7 @@ const caseTable = (result: CaseResult): string[][] => {
     ['p80', ({ samples, p80 }) => (samples === 0 ? '' : time(p80))],
     [result.unit, ({ samples, rate }) => (samples === 0 || isOverhead ? '' : three(rate))],
     ['of ceiling', (row) => share(row.ofCeiling)],
-    ['vs prefgrad', ratio],
+    [isOverhead ? 'call overhead, vs prefgrad' : 'vs prefgrad', ratioText],
     ['max error', (row) => error(row.maxError)],
   ]
   const shown = columns.filter(([, cell]) => result.rows.some((row) => cell(row) !== ''))
@@ -40,7 +41,7 @@ const caseTable = (result: CaseResult): string[][] => {
 }
 
 /** Columns padded to one width; the first is aligned left, the others right. */
-const aligned = (table: readonly string[][]): string[] => {
+export const aligned = (table: readonly string[][]): string[] => {
   const widths = table[0].map((_, c) => Math.max(...table.map((row) => row[c].length)))
   return table.map((row) =>
     row
@@ -50,13 +51,14 @@ const aligned = (table: readonly string[][]): string[] => {
   )
 }
 
-const markdown = (table: readonly string[][]): string[] => {
+export const markdown = (table: readonly string[][]): string[] => {
   const line = (cells: readonly string[]) => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`
   const [header, ...body] = table
   return [line(header), line(header.map((_, c) => (c === 0 ? '---' : '---:'))), ...body.map(line)]
 }
 
-export const caseTitle = ({ op, shape, dtype, isa }: CaseResult): string => `${op} [${shape}] ${dtype}, ${isa}`
+export const caseTitle = ({ op, shape, dtype, isa, isOverhead }: CaseResult): string =>
+  `${op} [${shape}] ${dtype}, ${isa}${isOverhead === true ? ', call overhead' : ''}`
 
 /** A case as it is printed. */
 export const caseText = (result: CaseResult): string =>
@@ -68,7 +70,7 @@ export const caseText = (result: CaseResult): string =>
   ].join('\n')
 
 export const environmentLines = (e: Environment): string[] => [
-  `prefgrad ${e.version}, commit ${e.commit}, ${e.device} of ${e.isas.join(', ')}`,
+  `prefgrad ${e.version}, commit ${e.commit}, ${e.device}${e.isas.length > 0 ? ` of ${e.isas.join(', ')}` : ''}`,
   `${e.cpu}, ${e.cores} cores, ${e.memoryGiB} GiB, ${e.platform}, Node ${e.node}`,
   `load average ${e.load.join(', ')}; ${e.date}; ${e.command}`,
 ]
@@ -79,11 +81,11 @@ const aboutLine = ({ peer, version, threads, isa, details, gemm }: About): strin
 }
 export const aboutLines = (about: readonly About[]): string[] => about.map(aboutLine)
 
-const ceilingTable = (ceilings: readonly Ceiling[]): string[][] => [
+export const ceilingTable = (ceilings: readonly Ceiling[]): string[][] => [
   ['ceiling', 'threads', 'rate', ''],
   ...ceilings.map(({ kind, isa, threads, rate, unit }) => [
     isa === '' ? kind : `${kind} ${isa}`,
-    String(threads),
+    threads === 0 ? '' : String(threads),
     three(rate),
     unit,
   ]),
@@ -104,41 +106,7 @@ export const slowPeerLines = (about: readonly About[], ceilings: readonly Ceilin
 
 export const LEGEND = [
   'min, median, p20 and p80 are times of one call; the rate and every comparison are those of the least times.',
-  'vs prefgrad: how many times as long as prefgrad it takes; ~ marks what this run cannot tell apart from prefgrad.',
+  'vs prefgrad: how many times as long as prefgrad it takes; ~ marks what this run cannot tell apart from prefgrad, ' +
+    `because the times overlap, or differ less than those of '${AGAIN}': the same calls, timed as another implementation.`,
   'max error: largest difference from float64 at sampled rows, as a share of the largest exact value.',
 ]
-
-/** bench/RESULTS.md from a run's results. */
-export const resultsMarkdown = (results: Results, jsonName: string): string => {
-  const { environment, ceilings, peers, missing, cases } = results
-  const missed = cases.flatMap((one) =>
-    one.goals.filter(({ met }) => met === false).map((goal) => `- ${caseTitle(one)}: ${goalText(goal)}`),
-  )
-  return [
-    '# Benchmark results',
-    '',
-    `Written by \`${environment.command}\`, all figures in [${jsonName}](results/${jsonName}).`,
-    '',
-    ...environmentLines(environment).map((line) => `- ${line}`),
-    ...aboutLines(peers).map((line) => `- ${line}`),
-    ...missing.map(({ peer, why, install }) => `- ${peer} was not there (${why}); install it with \`${install}\``),
-    ...slowPeerLines(peers, ceilings).map((line) => `- ${line}`),
-    '',
-    ...markdown(ceilingTable(ceilings)),
-    '',
-    ...LEGEND.map((line) => `- ${line}`),
-    '',
-    '## Where a goal was missed',
-    '',
-    ...(missed.length > 0 ? missed : ['Nowhere in this run.']),
-    '',
-    ...cases.flatMap((one) => [
-      `## ${caseTitle(one)}`,
-      '',
-      ...(one.note === undefined ? [] : [`${one.note[0].toUpperCase()}${one.note.slice(1)}.`, '']),
-      ...markdown(caseTable(one)),
-      '',
-      ...(one.goals.length > 0 ? [...one.goals.map((goal) => `- ${goalText(goal)}`), ''] : []),
-    ]),
-  ].join('\n')
-}

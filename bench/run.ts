@@ -1,27 +1,28 @@
 /** `npm run bench`: prefgrad beside its peers and what this machine can do at best. `-- --help` shows the options. */
-import { mkdir, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { availableParallelism, cpus } from 'node:os'
-import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { PrefgradError } from '../lib/errors.ts'
 import { shapeText } from './cases/family.ts'
 import { families } from './cases/index.ts'
 import { Ceilings } from './ceilings.ts'
-import { type Command, readCommand, USAGE } from './command.ts'
-import { load, packageRoot, readEnvironment } from './environment.ts'
+import { type Command, cudaWords, readCommand, USAGE } from './command.ts'
+import { load, readEnvironment } from './environment.ts'
+import { runGpuBench } from './gpu/run.ts'
+import { measureGrowth } from './growth.ts'
+import { growthSentence, memorySentence, steepSentences } from './growth_fit.ts'
+import type { GrowthCurve } from './growth_types.ts'
 import { Bench } from './measure.ts'
+import { markNoise } from './noise.ts'
 import { peers as allPeers } from './peers/index.ts'
 import { planCases } from './plan.ts'
-import {
-  aboutLines,
-  caseText,
-  ceilingLines,
-  environmentLines,
-  LEGEND,
-  resultsMarkdown,
-  slowPeerLines,
-} from './report.ts'
+import { aboutLines, caseText, ceilingLines, environmentLines, LEGEND, slowPeerLines } from './report.ts'
+import { type FullResults, RESULTS_FOLDER, saveResults, writePlots, writeReport } from './results.ts'
+import { lossSentences } from './results_summary.ts'
+import { measureTax, type TaxResult, taxText } from './tax.ts'
 import type { CaseResult, Ceiling, Environment, Peer, Results } from './types.ts'
+import { planWebgpu, WebgpuBench } from './webgpu.ts'
+import { openTimed } from './webgpu_clock.ts'
 
 type Print = (text: string) => void
 
@@ -62,32 +63,26 @@ const findPeers = async (command: Command): Promise<{ usable: Peer[]; missing: R
   return { usable, missing }
 }
 
-const save = async (results: Results): Promise<string[]> => {
-  const { date, device } = results.environment
-  const name = `${date.slice(0, 10)}-${device.replaceAll(':', '-')}.json`
-  const folder = join(packageRoot, 'bench/results')
-  await mkdir(folder, { recursive: true })
-  await writeFile(join(folder, name), `${JSON.stringify(results, null, 1)}\n`)
-  await writeFile(join(packageRoot, 'bench/RESULTS.md'), resultsMarkdown(results, name))
-  return [join(folder, name), join(packageRoot, 'bench/RESULTS.md')]
+interface Out {
+  print: Print
+  /** Told what is being done. */
+  progress: Print
 }
 
-const measureAll = async (
-  command: Command,
-  environment: Environment,
-  { print, progress }: { print: Print; progress: Print },
-): Promise<Results> => {
-  const planned = planCases(command, environment.isas)
+const measureAll = async (command: Command, environment: Environment, out: Out): Promise<FullResults> => {
+  const { print, progress } = out
+  const planned = command.parts.includes('cases') ? planCases(command, environment.isas) : []
   const threads = command.threads ?? defaultThreads()
   print(environmentLines(environment).join('\n'))
-  const { usable, missing } = await findPeers(command)
+  const { usable, missing } = planned.length > 0 ? await findPeers(command) : { usable: [], missing: [] }
   for (const { peer, why, install } of missing) print(`${peer} is not there (${why}); install it with: ${install}`)
 
   const loaded = Ceilings.load(environment.isas)
   if (loaded === undefined) print('build/Release/ceilings.node is not there: no ceilings. Run `npm run build`.')
   const isas = environment.isas.filter((isa) => planned.some((one) => one.isas.includes(isa)))
   const ceilings = measureCeilings(loaded, threads, isas)
-  print(`\n${ceilingLines(ceilings).join('\n')}\n\n${LEGEND.join('\n')}\n`)
+  print(`\n${ceilingLines(ceilings).join('\n')}\n`)
+  if (planned.length > 0) print(`${LEGEND.join('\n')}\n`)
 
   const bench = new Bench({ ceilings: loaded, peers: usable, threads, repeats: command.repeats, progress })
   const cases: CaseResult[] = []
@@ -95,28 +90,85 @@ const measureAll = async (
     for (const one of planned) {
       for (const isa of one.isas) {
         const result = await bench.run(one, isa)
+        result.rows = markNoise(result.rows)
         cases.push(result)
         print(caseText(result))
       }
     }
     const peers = await bench.about()
     print([...aboutLines(peers), ...slowPeerLines(peers, ceilings)].join('\n'))
-    return { schema: 1, environment, ceilings, peers, missing, cases }
+    const isa = command.isas?.[0] ?? environment.isas[0]
+    const setting = { threads, isa, ceilings: loaded }
+    const growth = command.parts.includes('growth') ? await growthOf(command, setting, out) : undefined
+    const tax = command.parts.includes('tax') ? await taxOf(setting, out) : undefined
+    return { schema: 1, environment, ceilings, peers, missing, cases, ...(growth && { growth }), ...(tax && { tax }) }
   } finally {
     await bench.close()
   }
 }
 
+interface PartSetting {
+  threads: readonly number[]
+  isa: string
+  ceilings: Ceilings | undefined
+}
+
+const growthOf = async (command: Command, setting: PartSetting, { print, progress }: Out): Promise<GrowthCurve[]> => {
+  const { ops, dtypes, repeats, all } = command
+  const chosen = families.filter(({ op }) => ops?.includes(op) ?? true)
+  const curves = await measureGrowth({ ...setting, families: chosen, dtypes, repeats, all, progress }, (curve) => {
+    print(growthSentence(curve))
+    const memory = memorySentence(curve)
+    if (memory !== undefined) print(memory)
+  })
+  print(['', ...steepSentences(curves)].join('\n'))
+  return curves
+}
+
+const taxOf = async ({ threads, isa }: PartSetting, { print, progress }: Out): Promise<TaxResult[]> => {
+  const results = await measureTax({ threads, isa, progress })
+  for (const one of results) print(taxText(one))
+  return results
+}
+
+const measureWebgpu = async (command: Command, about: Environment, { print, progress }: Out): Promise<FullResults> => {
+  const { repeats, software } = command
+  const bench = await WebgpuBench.open(await openTimed(software), repeats)
+  try {
+    const environment = { ...about, device: bench.name, isas: [] }
+    const { clock } = bench
+    print([...environmentLines(environment), `timed by ${clock}`].join('\n'))
+    const ceiling = await bench.ceiling(software)
+    print(`\n${ceilingLines([ceiling]).join('\n')}\n`)
+    const cases: CaseResult[] = []
+    for (const one of planWebgpu(planCases(command, about.isas), software, command.shapes !== undefined)) {
+      progress(`${one.family.op} ${shapeText(one.shape)} ${one.dtype}`)
+      cases.push(await bench.run(one, ceiling))
+      print(caseText(cases[cases.length - 1]))
+    }
+    return { schema: 1, environment, ceilings: [ceiling], peers: [], missing: [], cases, clock }
+  } finally {
+    bench.dispose()
+  }
+}
+
 /**
- * Runs the bench with the words of a command line and returns what it measured; nothing for `--help` and `--list`.
+ * Runs the bench with the words of a command line and returns what it measured; nothing for `--help`, `--list`, `--report`, and
+ * for cuda, which has a bench of its own.
  *
- * @throws PrefgradError `ERR_USAGE` for words that it does not know
+ * @throws PrefgradError `ERR_USAGE` for words that it does not know, `ERR_NO_DEVICE` for a device that is not there
  */
 export const runBench = async (
   words: readonly string[],
   print: Print = console.log,
   progress: Print = () => {},
-): Promise<Results | undefined> => {
+): Promise<FullResults | undefined> => {
+  const cuda = cudaWords(words, RESULTS_FOLDER)
+  if (cuda !== undefined) {
+    const measured = await runGpuBench(cuda, print)
+    if (measured !== undefined && words.includes('--save')) print(`wrote ${(await writeReport()).join(', ')}`)
+    return undefined
+  }
   const command = readCommand(
     words,
     families,
@@ -124,17 +176,21 @@ export const runBench = async (
   )
   if (command.help) print(USAGE)
   else if (command.list) list(print)
-  if (command.help || command.list) return undefined
+  else if (command.report) print(`wrote ${(await writeReport()).join(', ')}`)
+  if (command.help || command.list || command.report) return undefined
   const begun = performance.now()
-  const results = await measureAll(command, await readEnvironment(words), { print, progress })
+  const measure = command.device === 'webgpu' ? measureWebgpu : measureAll
+  const results = await measure(command, await readEnvironment(words), { print, progress })
   const goals = results.cases.flatMap((one) => one.goals).filter(({ met }) => met !== undefined)
   const met = goals.filter((goal) => goal.met).length
   const seconds = ((performance.now() - begun) / 1000).toFixed(0)
-  print(`${met} of ${goals.length} goals met; ${seconds} s; load average now ${load().join(', ')}`)
+  print([...lossSentences(results.cases), `${met} of ${goals.length} goals met; ${seconds} s`].join('\n'))
+  print(`load average now ${load().join(', ')}`)
   const busy = results.environment.load[0] > 0.5 * cpus().length
   if (busy) print('The machine was busy when the run began: take the figures as lower bounds, and the ratios as rough.')
   if (command.json !== undefined) await writeFile(command.json, `${JSON.stringify(results, null, 1)}\n`)
-  if (command.save) print(`wrote ${(await save(results)).join(' and ')}`)
+  if (command.plots !== undefined) print(`wrote ${(await writePlots(results.growth ?? [], command.plots)).join(', ')}`)
+  if (command.save) print(`wrote ${(await saveResults(results)).join(', ')}`)
   return results
 }
 

@@ -22,3 +22,7 @@ export const summarize = (samples: readonly number[]): Summary => {
 
 /** Two timings that this run cannot tell apart: the middle three fifths of their samples overlap. */
 export const withinNoise = (a: Summary, b: Summary): boolean => a.p20 <= b.p80 && b.p20 <= a.p80
+
+/** How far two runs of the same thing are apart, as a share: what differs less differs by chance. */
+export const selfNoise = (once: Summary, again: Summary): number =>
+  Math.max(Math.abs(again.min / once.min - 1), Math.abs(again.median / once.median - 1))

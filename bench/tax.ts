@@ -8,6 +8,7 @@ import type { Tensor } from '../lib/tensor.ts'
 import { shapeText } from './cases/family.ts'
 import { families } from './cases/index.ts'
 import { opNamed } from './prefgrad.ts'
+import { aligned } from './report.ts'
 import { quantile } from './statistics.ts'
 import { record, replay } from './tax_replay.ts'
 
@@ -228,3 +229,7 @@ export const taxSentence = ({ step, native, ways, calls, threads }: TaxResult): 
     `${signed(more, 2)} us (${signed(share * 100, 1)} %) with ${way}`
   )
 }
+
+/** A step as it is printed. */
+export const taxText = (result: TaxResult): string =>
+  [taxTitle(result), ...aligned(taxTable(result)).map((line) => `  ${line}`), `  ${taxSentence(result)}`, ''].join('\n')

@@ -9,7 +9,8 @@ import { families } from '../bench/cases/index.ts'
 import { readCommand } from '../bench/command.ts'
 import { judgeGoals } from '../bench/goals.ts'
 import { planCases } from '../bench/plan.ts'
-import { caseText, resultsMarkdown } from '../bench/report.ts'
+import { caseText } from '../bench/report.ts'
+import { resultsMarkdown } from '../bench/results_markdown.ts'
 import { runBench } from '../bench/run.ts'
 import { sampleInTurn } from '../bench/sampling.ts'
 import { quantile, summarize, withinNoise } from '../bench/statistics.ts'
@@ -48,7 +49,7 @@ describe('bench', () => {
       }
       assert.ok(results.ceilings.every(({ rate }) => rate > 0))
       assert.match(printed.join('\n'), /tokenLogprobs \[8x300\] f32/)
-      assert.match(resultsMarkdown(results, 'x.json'), /## tokenLogprobs \[8x300\] bf16/)
+      assert.match(resultsMarkdown({ cpu: { name: 'x.json', results } }), /### tokenLogprobs \[8x300\] bf16/)
     } finally {
       rmSync(folder, { recursive: true })
     }

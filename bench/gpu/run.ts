@@ -131,7 +131,7 @@ if (isMain) {
     await runGpuBench(process.argv.slice(2))
   } catch (error) {
     if (!(error instanceof PrefgradError)) throw error
-    console.error(`bench: ${error.message}${error.fix === undefined ? '' : ` ${error.fix}`}`)
+    console.error(`bench: ${error.message}`)
     process.exitCode = 2
   }
 }

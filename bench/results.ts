@@ -1,0 +1,95 @@
+/** What a run leaves behind: JSON with provenance, plots, and bench/RESULTS.md made of the newest of each device. */
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { packageRoot } from './environment.ts'
+import { caseText, ceilingLines, environmentLines, goalLines } from './gpu/report.ts'
+import type { Results as CudaResults } from './gpu/types.ts'
+import { growthSvg } from './growth_plot.ts'
+import type { GrowthCurve } from './growth_types.ts'
+import { type Kept, resultsMarkdown } from './results_markdown.ts'
+import type { TaxResult } from './tax.ts'
+import type { Results } from './types.ts'
+
+/** Everything that one run measured. */
+export interface FullResults extends Results {
+  growth?: GrowthCurve[]
+  tax?: TaxResult[]
+  /** What told the time, on a device that has its own. */
+  clock?: string
+}
+
+export const RESULTS_FOLDER = join(packageRoot, 'bench/results')
+
+/** `2026-01-31-cpu-avx512.json`. */
+export const fileName = ({ date, device }: { date: string; device: string }): string => {
+  const slug = device
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9]+/g, '-')
+    .replaceAll(/^-|-$/g, '')
+  return `${date.slice(0, 10)}-${slug}.json`
+}
+
+/** One SVG for each op, into a folder; returns their paths. */
+export const writePlots = async (curves: readonly GrowthCurve[], folder: string): Promise<string[]> => {
+  if (curves.length === 0) return []
+  await mkdir(folder, { recursive: true })
+  const ops = [...new Set(curves.map(({ op }) => op))]
+  const paths = ops.map((op) => join(folder, `${op}.svg`))
+  for (const [i, op] of ops.entries()) {
+    await writeFile(paths[i], growthSvg(curves.filter((curve) => curve.op === op)))
+  }
+  return paths
+}
+
+/** Which device results are of, by the name that the device has for itself. */
+export const kindOf = (device: string): 'cpu' | 'webgpu' | 'cuda' =>
+  device.startsWith('cpu:') ? 'cpu' : device.startsWith('webgpu:') ? 'webgpu' : 'cuda'
+
+const cudaLines = (results: CudaResults): string[] => [
+  ...environmentLines(results.environment),
+  ...ceilingLines(results.ceilings),
+  '',
+  ...goalLines(results),
+  '',
+  ...results.cases.flatMap((one) => caseText(one).split('\n')),
+]
+
+/** The newest results of each device in a folder. */
+export const readKept = async (folder: string): Promise<Kept> => {
+  const newest = new Map<string, { name: string; date: string; results: unknown }>()
+  for (const name of (await readdir(folder)).filter((file) => file.endsWith('.json'))) {
+    const results = JSON.parse(await readFile(join(folder, name), 'utf8'))
+    const { date, device } = results.environment as { date: string; device: string }
+    const kind = kindOf(device)
+    if (date > (newest.get(kind)?.date ?? '')) newest.set(kind, { name, date, results })
+  }
+  const [cpu, webgpu, cuda] = ['cpu', 'webgpu', 'cuda'].map((kind) => newest.get(kind))
+  return {
+    ...(cpu && { cpu: { name: cpu.name, results: cpu.results as FullResults } }),
+    ...(webgpu && { webgpu: { name: webgpu.name, results: webgpu.results as FullResults } }),
+    ...(cuda && {
+      cuda: {
+        name: cuda.name,
+        device: (cuda.results as CudaResults).environment.device,
+        lines: cudaLines(cuda.results as CudaResults),
+      },
+    }),
+  }
+}
+
+/** Writes plots and RESULTS.md from what is kept; returns the paths. */
+export const writeReport = async (): Promise<string[]> => {
+  const kept = await readKept(RESULTS_FOLDER)
+  const plots = await writePlots(kept.cpu?.results.growth ?? [], join(RESULTS_FOLDER, 'plots'))
+  const path = join(packageRoot, 'bench/RESULTS.md')
+  await writeFile(path, resultsMarkdown(kept))
+  return [...plots, path]
+}
+
+/** Keeps results, and writes the report anew; returns the paths. */
+export const saveResults = async (results: FullResults): Promise<string[]> => {
+  await mkdir(RESULTS_FOLDER, { recursive: true })
+  const path = join(RESULTS_FOLDER, fileName(results.environment))
+  await writeFile(path, `${JSON.stringify(results, null, 1)}\n`)
+  return [path, ...(await writeReport())]
+}
