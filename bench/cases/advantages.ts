@@ -4,6 +4,8 @@ import type { Goal, Work } from '../types.ts'
 import { type Family, shapeText, spread, traffic } from './family.ts'
 
 const overPeers: Goal = { of: 'peers', names: ['torch'], atLeast: 20 }
+/** Below, a call is mostly what a call costs. */
+const OVERHEAD = 1000
 /** The shape that both goals are stated for. */
 const LONG = 32768
 
@@ -38,6 +40,9 @@ export const gae: Family = {
       sampled: { letters: ['N', 'B'], rows: spread(4, B) },
       tolerance: 1e-4,
       variants: ['prepared'],
+      ...(B * T <= OVERHEAD ? { isOverhead: true } : {}),
+      // Above, what a compiler makes of all the steps takes it minutes.
+      compiled: T < LONG,
       goals: T < 512 ? [] : T < LONG ? [overPeers] : [overPeers, { of: 'rate', atLeast: 25 }],
     }
   },

@@ -5,10 +5,20 @@ import { tokenLogprobs as forward } from '../../lib/index.ts'
 import { f32, i32, integers, narrowed, normals } from '../data.ts'
 import type { Goal, Operand, Work } from '../types.ts'
 import { type Family, shapeText, spread, traffic } from './family.ts'
+import { scaledRows } from './scaled.ts'
 
 const DTYPES = ['f32', 'bf16', 'f16'] as const
 /** 16-bit results are rounded to 8 or 11 bits by whoever returns them in the logits' own type. */
 const tolerance = (dtype: Dtype): number => (dtype === 'f32' ? 1e-4 : 2e-2)
+
+/** Batches as they come with today's vocabularies. */
+const LLAMA = scaledRows([8192, 128256])
+const OTHERS = [
+  scaledRows([8192, 32000]),
+  scaledRows([4096, 50257]),
+  scaledRows([16384, 151936]),
+  scaledRows([64, 152064]),
+]
 
 /** Logits that no cache holds: only there do the goals mean anything. */
 const LARGE = 1e7
@@ -31,10 +41,10 @@ export const tokenLogprobs: Family = {
   letters: 'NxV',
   dtypes: DTYPES,
   cases: [
-    { shape: [512, 128256], representative: true },
-    { shape: [512, 128256], dtype: 'bf16', representative: true },
-    { shape: [512, 128256], dtype: 'f16' },
-    { shape: [1024, 50257] },
+    { ...LLAMA, representative: true },
+    { ...LLAMA, dtype: 'bf16', representative: true },
+    { ...LLAMA, dtype: 'f16' },
+    ...OTHERS,
     { shape: [64, 152064], dtype: 'bf16' },
     { shape: [4096, 2048] },
   ],
@@ -54,6 +64,7 @@ export const tokenLogprobs: Family = {
       sampled: { letters: ['N'], rows: spread(4, N) },
       tolerance: tolerance(dtype),
       variants: ['prepared'],
+      compiled: N * V >= LARGE,
       goals: N * V < LARGE || dtype !== 'f32' ? [] : goals,
     }
   },
@@ -63,11 +74,7 @@ export const tokenLogprobsBackward: Family = {
   op: 'tokenLogprobsBackward',
   letters: 'NxV',
   dtypes: DTYPES,
-  cases: [
-    { shape: [512, 128256], representative: true },
-    { shape: [512, 128256], dtype: 'bf16' },
-    { shape: [4096, 2048] },
-  ],
+  cases: [{ ...LLAMA, representative: true }, { ...LLAMA, dtype: 'bf16' }, ...OTHERS, { shape: [4096, 2048] }],
   make(shape, dtype, device): Work {
     const { logits, tokens } = draw(shape, dtype, device)
     const [N, V] = shape
@@ -96,6 +103,7 @@ export const tokenLogprobsBackward: Family = {
       sampled: { letters: ['N'], rows: spread(4, N) },
       tolerance: tolerance(dtype),
       variants: ['prepared'],
+      compiled: N * V >= LARGE,
       goals: N * V < LARGE ? [] : [{ of: 'ceiling', atLeast: 0.75, threads: 2 }],
       note: 'peers: the backward half alone, their forward half made once',
     }

@@ -5,7 +5,7 @@ import { f32, flags, normals, u8 } from '../data.ts'
 import type { Goal, Operand, OptionValue, Variant, Work } from '../types.ts'
 import { type Family, shapeText, traffic } from './family.ts'
 
-const TINY = 8
+const TINY = 1
 const SMALL = 1000
 const LARGE = 1_000_000
 
@@ -58,7 +58,8 @@ const lossFamily = ({
       tolerance: 1e-4,
       variants,
       goals: count <= TINY ? tinyGoals : [],
-      ...(isSmall ? { note: 'this is the overhead of a call, not arithmetic' } : {}),
+      compiled: count === LARGE,
+      ...(isSmall ? { isOverhead: true, note: 'call overhead: what a call costs, not arithmetic' } : {}),
     }
   },
 })

@@ -2,11 +2,12 @@
 import { f32, i32, normals } from '../data.ts'
 import type { Work } from '../types.ts'
 import { type Family, shapeText, spread, traffic } from './family.ts'
+import { scaledLength } from './scaled.ts'
 
 const SIZES = [
   { shape: [16_000_000], representative: true },
   { shape: [1_000_000] },
-  { shape: [64_000_000] },
+  scaledLength(100_000_000, 2 ** 29),
 ] as const satisfies Family['cases']
 
 export const adamw: Family = {
@@ -38,6 +39,7 @@ export const adamw: Family = {
       sampled: { letters: ['P'], rows: spread(1000, P) },
       tolerance: 1e-5,
       variants: ['prepared'],
+      compiled: true,
       goals: [{ of: 'ceiling', atLeast: 0.8 }],
       note: 'in place, so that it can beat a triad, whose stores first fetch what they overwrite',
     }
