@@ -7,7 +7,7 @@ import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { buildFatbin, findNvcc } from './cuda.js'
+import { buildFatbin, missingForFatbin } from './cuda.js'
 import './embed_wgsl.js'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
@@ -52,9 +52,11 @@ const capabilities = () => {
   return [...new Set(`${stdout}`.match(/\d+\.\d+/g) ?? [])].map((version) => version.replace('.', '')).sort()
 }
 const own = capabilities()
-if (own.length > 0 && findNvcc() !== undefined) {
+const missing = own.length > 0 ? missingForFatbin() : undefined
+if (own.length > 0 && missing === undefined) {
   const begun = Date.now()
   await buildFatbin(own)
   parts.push(`cuda ${((Date.now() - begun) / 1000).toFixed(1)} s`)
 }
+if (missing !== undefined) parts.push(`no kernels for the GPU that is here (${missing})`)
 console.log(`build: ${parts.join(', ')}; ${((Date.now() - started) / 1000).toFixed(1)} s in all`)

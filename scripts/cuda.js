@@ -1,7 +1,8 @@
 // `npm run build:emulator`: build/emulator/, the CUDA kernels on the CPU, for tests (needs CMake and a C++ compiler).
 // `npm run build:cuda`: build/Release/prefgrad.fatbin, the CUDA kernels for GPUs (needs nvcc of CUDA 13, and no GPU).
 import { spawn, spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -9,10 +10,10 @@ import { fileURLToPath } from 'node:url'
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 
 /** Runs a tool; what it printed is given back, and shown when it failed. */
-const run = (tool, args, cwd = root) =>
+const run = (tool, args, env = process.env) =>
   new Promise((resolve, reject) => {
     const printed = []
-    const child = spawn(tool, args, { cwd })
+    const child = spawn(tool, args, { cwd: root, env })
     child.stdout.on('data', (text) => printed.push(text))
     child.stderr.on('data', (text) => printed.push(text))
     child.on('error', reject)
@@ -45,85 +46,60 @@ export const buildEmulator = async (folder = 'emulator', { sanitize = '', kernel
 /** SASS for the GPUs that are in use, and PTX for those to come. */
 export const ARCHITECTURES = ['80', '86', '89', '90', '100', '120']
 
-const NVCC = ['-std=c++17', '-DPREFGRAD_CUDA', '-fmad=false', '-Werror', 'all-warnings', '-O3']
-
 /** nvcc, wherever CUDA is usually installed; undefined where it is not. */
-export const findNvcc = () =>
+const findNvcc = () =>
   [process.env.NVCC, 'nvcc', '/usr/local/cuda/bin/nvcc'].find((tool) => tool !== undefined && has(tool))
 
-/** Every .cu file, in order of folders. */
+/** Every .cu file. */
 export const kernelFiles = () => {
   const folder = join(root, 'kernels')
-  return readdirSync(folder)
-    .filter((name) => statSync(join(folder, name)).isDirectory())
-    .flatMap((name) => readdirSync(join(folder, name)).map((file) => join(folder, name, file)))
+  return readdirSync(folder, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .flatMap(({ name }) => readdirSync(join(folder, name)).map((file) => join(folder, name, file)))
     .filter((file) => file.endsWith('.cu'))
-    .sort()
 }
 
-/** One translation unit, so that there is one fatbin: its text, under build/. */
-const unit = () => {
-  mkdirSync(join(root, 'build/Release'), { recursive: true })
-  const path = join(root, 'build/kernels.cu')
-  const text = kernelFiles()
-    .map((file) => `#include "${file}"\n`)
-    .join('')
-  if (!existsSync(path) || readFileSync(path, 'utf8') !== text) writeFileSync(path, text)
-  return path
-}
+const CMAKE_JS = join(dirname(createRequire(import.meta.url).resolve('cmake-js/package.json')), 'bin/cmake-js')
+/** It would download Node's headers, which are beside the binary, and which no kernel needs. */
+const HEADERS = { npm_config_nodedir: dirname(dirname(process.execPath)) }
+const cmakeJs = (...args) =>
+  run(process.execPath, [CMAKE_JS, ...args, '--out', CUDA, '--log-level', 'error'], { ...process.env, ...HEADERS })
 
-/** The newest change of anything that kernels are made of. */
-const newest = (folder = join(root, 'kernels')) =>
-  Math.max(
-    ...readdirSync(folder, { withFileTypes: true }).map((entry) => {
-      const path = join(folder, entry.name)
-      if (entry.isDirectory()) return newest(path)
-      return /\.(cu|h)$/.test(entry.name) ? statSync(path).mtimeMs : 0
-    }),
-  )
-
+/** CMake's folder for the fatbin, with what the compilers said. */
+const CUDA = join(root, 'build/cuda')
+const LOG = join(CUDA, 'ptxas.log')
 const FATBIN = join(root, 'build/Release/prefgrad.fatbin')
-/** What the compilers said, and the PTX of every architecture: for the gates in test/cuda_compile.test.ts. */
-const LOG = join(root, 'build/cuda/ptxas.log')
 
-/** Compiles the fatbin, unless there is one for these architectures and nothing changed; returns its path. */
+/** Why the fatbin cannot be built; undefined where it can. */
+export const missingForFatbin = () => {
+  if (findNvcc() === undefined)
+    return 'the CUDA kernels need nvcc of CUDA 13 (it was looked for in the PATH and in /usr/local/cuda)'
+  return has('cmake') ? undefined : 'the CUDA kernels need CMake (Debian: apt-get install cmake)'
+}
+
+/** Compiles the kernels for some GPUs, where anything changed, and puts them beside the addon; returns the fatbin's path. */
 export const buildFatbin = async (architectures = ARCHITECTURES) => {
+  const missing = missingForFatbin()
+  if (missing !== undefined) throw new Error(missing)
   const nvcc = findNvcc()
-  if (nvcc === undefined)
-    throw new Error('the kernels need nvcc of CUDA 13 (it was looked for in the PATH and in /usr/local/cuda)')
-  const notes = `${FATBIN}.json`
   const [, major, minor] = /release (\d+)\.(\d+)/.exec(`${spawnSync(nvcc, ['--version']).stdout}`)
-  const cuda = 1000 * Number(major) + 10 * Number(minor)
-  if (existsSync(FATBIN) && existsSync(notes) && existsSync(LOG) && statSync(FATBIN).mtimeMs > newest()) {
-    const made = JSON.parse(readFileSync(notes, 'utf8'))
-    if (made.cuda === cuda && architectures.every((name) => made.architectures.includes(name))) return FATBIN
+  const notes = JSON.stringify({ cuda: 1000 * Number(major) + 10 * Number(minor), architectures })
+  const settings = [`--CDPREFGRAD_NVCC=${nvcc}`, `--CDPREFGRAD_ARCHITECTURES=${architectures.join(';')}`]
+  await cmakeJs('configure', ...settings)
+  try {
+    await cmakeJs('build', '--target', 'fatbin', ...settings)
+  } catch (error) {
+    throw new Error(existsSync(LOG) ? `nvcc failed:\n${readFileSync(LOG, 'utf8')}` : error.message)
   }
-  const last = architectures.at(-1)
-  const codes = architectures.map((arch) => `-gencode=arch=compute_${arch},code=sm_${arch}`)
-  codes.push(`-gencode=arch=compute_${last},code=compute_${last}`)
-  const threads = ['--threads', String(availableParallelism())]
-  rmSync(dirname(LOG), { recursive: true, force: true })
-  mkdirSync(dirname(LOG), { recursive: true })
-  const keep = ['-Xptxas', '-v,-Werror', '--keep', '--keep-dir', dirname(LOG)]
-  const says = await run(nvcc, [
-    ...NVCC,
-    ...codes,
-    ...threads,
-    ...keep,
-    '--compress-mode=size',
-    '-fatbin',
-    '-o',
-    FATBIN,
-    unit(),
-  ])
-  writeFileSync(LOG, says)
-  writeFileSync(notes, JSON.stringify({ cuda, architectures }))
+  mkdirSync(dirname(FATBIN), { recursive: true })
+  copyFileSync(join(CUDA, 'prefgrad.fatbin'), FATBIN)
+  writeFileSync(`${FATBIN}.json`, notes)
   return FATBIN
 }
 
 /** What ptxas said of every kernel, and the PTX that it read, by architecture. */
 export const compileReport = () => {
-  const folder = dirname(LOG)
+  const folder = join(CUDA, 'ptx')
   const texts = readdirSync(folder).filter((name) => name.endsWith('.ptx'))
   return {
     says: readFileSync(LOG, 'utf8'),

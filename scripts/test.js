@@ -6,7 +6,7 @@ import { existsSync, readdirSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { buildEmulator, findNvcc } from './cuda.js'
+import { buildEmulator, missingForFatbin } from './cuda.js'
 
 // Tests start from the environment that they were given; looking for software adapters changes this process's own.
 const env = { ...process.env }
@@ -42,7 +42,8 @@ const open = async (name) => {
   if (name === 'examples') return { dispose() {} }
   if (name === 'cuda-emulated') return openDevice('cuda:emulated')
   if (name === 'nvcc') {
-    if (findNvcc() === undefined) throw new Error('it is not installed')
+    const missing = missingForFatbin()
+    if (missing !== undefined) throw new Error(missing)
     return { dispose() {} }
   }
   if (name !== 'webgpu') return openDevice(name)
@@ -76,7 +77,7 @@ const adapters = await softwareAdapters().then(
 const emulated = noEmulator === undefined ? ['cuda:emulated'] : []
 const absent = [
   ...(noEmulator === undefined ? [] : [`cuda:emulated (${noEmulator})`]),
-  ...(findNvcc() === undefined ? ['the compilation of the CUDA kernels (nvcc is not installed)'] : []),
+  ...(missingForFatbin() === undefined ? [] : [`the compilation of the CUDA kernels (${missingForFatbin()})`]),
   ...devices
     .filter(({ name, available }) => !available && !(name === 'webgpu' && adapters.length > 0))
     .map((device) => `${device.name} (${device.why})`),

@@ -8,7 +8,7 @@ interface BuildScript {
   buildEmulator(folder?: string, options?: { sanitize?: string; kernels?: string; target?: string }): Promise<string>
   buildFatbin(): Promise<string>
   compileReport(): { says: string; ptx: { name: string; text: string }[] }
-  findNvcc(): string | undefined
+  missingForFatbin(): string | undefined
   kernelFiles(): string[]
   ARCHITECTURES: string[]
 }

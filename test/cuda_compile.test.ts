@@ -6,7 +6,7 @@ import { test } from 'node:test'
 import { build } from './cuda_build.ts'
 import { root } from './root.ts'
 
-const skip = build.findNvcc() === undefined ? 'nvcc is not installed' : false
+const skip = build.missingForFatbin() ?? false
 
 test('all kernels compile for all architectures, warnings being errors, into less than 4 MB', { skip }, async () => {
   const fatbin = await build.buildFatbin()

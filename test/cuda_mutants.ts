@@ -4,10 +4,10 @@ export interface Mutant {
   file: string
   /** The op's folder, which is compiled. */
   folder: string
-  /** Ops whose conformance must fail. */
+  /** Ops whose tests must fail, or the first words of such a test. */
   ops: readonly string[]
-  /** What must fail; by default conformance. */
-  suite?: 'cuda_calls'
+  /** Which tests; by default conformance. */
+  suite?: 'cuda_calls' | 'cuda_gae'
   what: string
   find: string
   put: string
@@ -191,5 +191,55 @@ export const MUTANTS: readonly Mutant[] = [
     what: 'only the upper half of the words is compared: positions lose their order',
     find: 'if ((x > y) == ((low & width) == 0)) {',
     put: 'if ((x >> 32 > y >> 32) == ((low & width) == 0)) {',
+  },
+  {
+    file: 'gae/gae_scan.cuda.h',
+    folder: 'gae',
+    ops: ['gae'],
+    what: 'a warp that does not wait for what its own lanes stage',
+    find: '      __syncwarp();\n',
+    put: '',
+  },
+  {
+    file: 'gae/gae.cu',
+    folder: 'gae',
+    ops: ['a row of many chunks'],
+    suite: 'cuda_gae',
+    what: 'blocks of a cluster that go on while others still read their memory',
+    find: "    cluster_sync();  // nobody's maps change, and nobody leaves, while they are read\n",
+    put: '',
+  },
+  {
+    file: 'token_logprobs/token_logprobs.cu',
+    folder: 'token_logprobs',
+    ops: ['tokenLogprobs'],
+    what: 'no barrier between the pieces of a row and who puts them together',
+    find: '  if (spread > 1) return;\n  __syncthreads();\n',
+    put: '  if (spread > 1) return;\n',
+  },
+  {
+    file: 'token_logprobs/token_logprobs_backward.cu',
+    folder: 'token_logprobs',
+    ops: ['tokenLogprobsBackward'],
+    suite: 'cuda_calls',
+    what: 'a token that is not looked at from above',
+    find: 'if (token < 0 || token >= a.V) {',
+    put: 'if (token < 0) {',
+  },
+  {
+    file: 'common/gemm.cuda.h',
+    folder: 'linear',
+    ops: ['linear'],
+    what: 'no barrier between a tile and the next one in its place',
+    find: '          right.store(shared + next + to_right, half);\n        }\n      }\n    }\n    __syncthreads();\n',
+    put: '          right.store(shared + next + to_right, half);\n        }\n      }\n    }\n',
+  },
+  {
+    file: 'common/gemm.cuda.h',
+    folder: 'rotary_attention',
+    ops: ['rotaryAttention'],
+    what: 'no barrier between the values of a tile and the next ones in their place',
+    find: '      if (more) right.store(shared + next, half);\n    }\n    __syncthreads();\n',
+    put: '      if (more) right.store(shared + next, half);\n    }\n',
   },
 ]
