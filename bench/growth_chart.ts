@@ -24,8 +24,8 @@ export interface Panel {
 }
 
 const WIDTH = 700
-const PANEL = { width: 350, height: 290 }
-const PLOT = { left: 56, right: PANEL.width - 22, top: 62, bottom: PANEL.height - 40 }
+const PANEL = { width: 350, height: 296 }
+const PLOT = { left: 56, right: PANEL.width - 22, top: 68, bottom: PANEL.height - 40 }
 /** Between title and plot, where no line can pass: two entries in a row. */
 const LEGEND = { left: 12, top: 36, column: 160, row: 15 }
 const TONES = ['#0072b2', '#c4540a', '#00805e', '#a8497f'] as const

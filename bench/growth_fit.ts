@@ -30,7 +30,7 @@ const LAST_SIZES = 5
 
 /**
  * Fits each number of threads. The exponent is the slope, both axes logarithmic, of the time beyond the smallest call's
- * over the largest sizes; there is none when fewer than three sizes outweigh the call.
+ * over the largest sizes; there is none when the largest does not outweigh the call.
  */
 export const fitGrowth = (curve: Omit<GrowthCurve, 'fits'>): GrowthFit[] => {
   const threads = [...new Set(curve.points.flatMap(({ times }) => times.map((time) => time.threads)))]
@@ -40,12 +40,14 @@ export const fitGrowth = (curve: Omit<GrowthCurve, 'fits'>): GrowthFit[] => {
       return ms === undefined ? [] : [{ point, ms }]
     })
     const least = timed[0].ms
-    const grown = timed.filter(({ ms }) => ms > OUTWEIGHS * least).slice(-LAST_SIZES)
+    const last = timed[timed.length - 1]
+    const all = timed.filter(({ ms }) => ms > OUTWEIGHS * least).slice(-LAST_SIZES)
+    // Whole models have few sizes, and their smallest is no mere call.
+    const grown = all.length < 3 ? timed.slice(-3).filter(({ ms }) => ms > least) : all
     const exponent =
-      grown.length < 3
+      grown.length < 3 || last.ms <= OUTWEIGHS * least
         ? undefined
         : slope(grown.map(({ point, ms }) => [Math.log(point.size), Math.log(ms - least)] as const))
-    const last = timed[timed.length - 1]
     const ideal = idealTime({ ...curve, fits: [] }, last.point, count)
     return {
       threads: count,
@@ -56,14 +58,14 @@ export const fitGrowth = (curve: Omit<GrowthCurve, 'fits'>): GrowthFit[] => {
 }
 
 /** A power above this is more than a cache that ends: the cost grows faster than the size. */
-const STEEP = 1.2
+const STEEP = 1.3
 
 const plural = (threads: number): string => `${threads} thread${threads === 1 ? '' : 's'}`
 
 /** What a curve says, in one line. */
 export const growthSentence = ({ op, letter, fixed, points, fits, stopped }: GrowthCurve): string => {
   const said = fits.map(({ threads, exponent, overIdeal }) => {
-    const power = exponent === undefined ? 'too few sizes that outweigh a call' : `${letter}^${exponent.toFixed(2)}`
+    const power = exponent === undefined ? 'the call outweighs the work' : `${letter}^${exponent.toFixed(2)}`
     return `${power}${overIdeal === undefined ? '' : `, ${overIdeal.toFixed(2)} times the ideal at the end`} (${plural(threads)})`
   })
   const last = points[points.length - 1]

@@ -184,8 +184,9 @@ export const runBench = async (
   const goals = results.cases.flatMap((one) => one.goals).filter(({ met }) => met !== undefined)
   const met = goals.filter((goal) => goal.met).length
   const seconds = ((performance.now() - begun) / 1000).toFixed(0)
-  print([...lossSentences(results.cases), `${met} of ${goals.length} goals met; ${seconds} s`].join('\n'))
-  print(`load average now ${load().join(', ')}`)
+  for (const lost of lossSentences(results.cases)) print(lost)
+  const said = goals.length === 0 ? '' : `${met} of ${goals.length} goals met; `
+  print(`${said}${seconds} s; load average now ${load().join(', ')}`)
   const busy = results.environment.load[0] > 0.5 * cpus().length
   if (busy) print('The machine was busy when the run began: take the figures as lower bounds, and the ratios as rough.')
   if (command.json !== undefined) await writeFile(command.json, `${JSON.stringify(results, null, 1)}\n`)

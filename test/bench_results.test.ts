@@ -109,10 +109,12 @@ describe('bench results', () => {
     assert.match(taxSentence(result), /^met: at most 5 % more/)
     assert.equal(taxTable(result)[2][4], '+10.000')
     const [way] = judged.ways
-    assert.match(taxSentence({ ...result, ways: [{ ...way, share: 0.06 }] }), /^MISSED: at most 5 %/)
+    assert.match(taxSentence({ ...result, ways: [{ ...way, perCall: 60 }] }), /^MISSED: at most 5 %/)
     // Steps below 200 us are judged by microseconds: 40 of them are too many.
     assert.match(taxSentence({ ...result, native: 100 }), /^MISSED: at most 15 us/)
     assert.equal(taxTable({ ...result, noise: 11 })[2][4], '~+10.000')
+    // 40 us more, 100 are allowed, and the noise is 4 x 16.
+    assert.match(taxSentence({ ...result, noise: 16 }), /^NOT TOLD/)
   })
 
   test('parts are chosen by their options, and --save measures all of them', () => {
