@@ -314,3 +314,15 @@ test('standard output on a full disk is an error with a fix, and a reader that g
   assert.match(gone.stdout, /"event":"data".*\ncode (141|0)\n$/)
   assert.equal(gone.stderr, '')
 })
+
+test('threads of a GPU are refused, also where the environment chose it', async () => {
+  const words = ['generate', '--model', 'base', '--prompt', 'What', '--threads', '1']
+  for (const [more, env] of [
+    [['--device', 'webgpu'], {}],
+    [[], { PREFGRAD_DEVICE: 'webgpu' }],
+  ] as const) {
+    const { stderr, code } = await prefgrad([...words, ...more], { ...at, env })
+    assert.match(stderr, /^prefgrad generate: --threads is for the cpu device, and the device is webgpu\. Leave/)
+    assert.equal(code, 2)
+  }
+})
