@@ -12,6 +12,7 @@
 #include <cstring>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -59,6 +60,7 @@ struct Stream {
 };
 
 struct Driver {
+  std::mutex turn;
   bool ready = false;
   int retained = 0;
   std::thread::id thread;  // whose calls count
@@ -97,7 +99,10 @@ CUresult enter_context() {
   if (current == nullptr) return 201;  // CUDA_ERROR_INVALID_CONTEXT
   return driver.broken;
 }
+// Threads take turns, as the kernels that they launch would on one GPU.
+#define IN_TURN const std::lock_guard<std::mutex> turn_(driver.turn)
 #define ENTER(how)                                              \
+  IN_TURN;                                                      \
   do {                                                          \
     const CUresult failed_ = how();                             \
     if (failed_ != CUDA_SUCCESS) return failed_;                \
@@ -178,7 +183,7 @@ EXPORTED CUresult cuGetErrorName(CUresult error, const char** text) {
   return CUDA_SUCCESS;
 }
 EXPORTED CUresult cuGetErrorString(CUresult error, const char** text) {
-  static char number[32];
+  static thread_local char number[32];
   std::snprintf(number, sizeof number, "error %d", error);
   *text = error == driver.broken && !driver.problem.empty() ? driver.problem.c_str() : number;
   return CUDA_SUCCESS;
@@ -247,7 +252,10 @@ EXPORTED CUresult cuModuleLoadData(CUmodule* module, const void*) {
   *module = &driver;
   return CUDA_SUCCESS;
 }
-EXPORTED CUresult cuModuleUnload(CUmodule) { return enter_context(); }
+EXPORTED CUresult cuModuleUnload(CUmodule) {
+  ENTER(enter_context);
+  return CUDA_SUCCESS;
+}
 EXPORTED CUresult cuModuleGetFunction(CUfunction* function, CUmodule, const char* name) {
   ENTER(enter_context);
   std::unique_ptr<Kernel>& kernel = driver.kernels[name];
@@ -284,10 +292,14 @@ EXPORTED CUresult cuStreamCreate(CUstream* stream, unsigned) {
   return CUDA_SUCCESS;
 }
 EXPORTED CUresult cuStreamDestroy_v2(CUstream stream) {
+  IN_TURN;
   delete static_cast<Stream*>(stream);
   return enter_context();
 }
-EXPORTED CUresult cuStreamSynchronize(CUstream) { return enter_context(); }
+EXPORTED CUresult cuStreamSynchronize(CUstream) {
+  ENTER(enter_context);
+  return CUDA_SUCCESS;
+}
 
 EXPORTED CUresult cuStreamBeginCapture_v2(CUstream stream, int) {
   ENTER(enter_context);
@@ -296,6 +308,7 @@ EXPORTED CUresult cuStreamBeginCapture_v2(CUstream stream, int) {
   return CUDA_SUCCESS;
 }
 EXPORTED CUresult cuStreamEndCapture(CUstream stream, CUgraph* graph) {
+  IN_TURN;
   Stream& self = *static_cast<Stream*>(stream);
   Graph* const captured = self.capture;
   self.capture = nullptr;
@@ -351,10 +364,12 @@ EXPORTED CUresult cuGraphLaunch(CUgraphExec graph, CUstream) {
   return CUDA_SUCCESS;
 }
 EXPORTED CUresult cuGraphExecDestroy(CUgraphExec graph) {
+  IN_TURN;
   delete static_cast<GraphExec*>(graph);
   return enter_context();
 }
 EXPORTED CUresult cuGraphDestroy(CUgraph graph) {
+  IN_TURN;
   delete static_cast<Graph*>(graph);
   return enter_context();
 }
@@ -376,6 +391,7 @@ EXPORTED CUresult cuMemAlloc_v2(CUdeviceptr* pointer, size_t bytes) {
   return CUDA_SUCCESS;
 }
 EXPORTED CUresult cuMemFree_v2(CUdeviceptr pointer) {
+  IN_TURN;
   const CUresult failed = enter();
   const auto place = driver.memory.find(pointer);
   if (place == driver.memory.end()) return CUDA_ERROR_INVALID_VALUE;
@@ -396,6 +412,7 @@ EXPORTED CUresult cuMemHostAlloc(void** pointer, size_t bytes, unsigned) {
   return *pointer == nullptr ? CUDA_ERROR_OUT_OF_MEMORY : CUDA_SUCCESS;
 }
 EXPORTED CUresult cuMemFreeHost(void* pointer) {
+  IN_TURN;
   std::free(pointer);
   return enter();
 }
@@ -424,10 +441,14 @@ EXPORTED CUresult cuEventCreate(CUevent* event, unsigned) {
   return CUDA_SUCCESS;
 }
 EXPORTED CUresult cuEventDestroy_v2(CUevent event) {
+  IN_TURN;
   delete static_cast<char*>(event);
   return enter();
 }
-EXPORTED CUresult cuEventRecord(CUevent, CUstream) { return enter_context(); }
+EXPORTED CUresult cuEventRecord(CUevent, CUstream) {
+  ENTER(enter_context);
+  return CUDA_SUCCESS;
+}
 // Called on another thread, while the first one may launch: touches nothing.
 EXPORTED CUresult cuEventSynchronize(CUevent) { return CUDA_SUCCESS; }
 EXPORTED CUresult cuEventElapsedTime(float* milliseconds, CUevent, CUevent) {
