@@ -15,7 +15,7 @@ import { decidedPairs, labelPairs, turned } from './label.ts'
 import { evaluationRow, perplexity } from './measure.ts'
 import { readOwnPairs, rewardJudge } from './own_pairs.ts'
 import { firstSteps, reportData } from './report.ts'
-import { FIRST_YEAR, type Size, SMALL } from './settings.ts'
+import { FIRST_YEAR, FULL, type Size, SMALL } from './settings.ts'
 import { makeValidation, type Trained, trainDpo, trainPpo, trainReward } from './train.ts'
 import { World } from './world.ts'
 
@@ -35,6 +35,7 @@ const main = async (): Promise<void> => {
       out: { type: 'string', default: 'runs/demo' },
       policy: { type: 'string' },
       small: { type: 'boolean', default: false },
+      tiny: { type: 'boolean', default: false },
       preferences: { type: 'string' },
       goodhart: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
@@ -48,7 +49,8 @@ const main = async (): Promise<void> => {
         '  --preferences FILE  your own pairs (JSONL) in place of the word ratings',
         '  --seed N       another run (default 7); the same seed and ISA give the same numbers',
         '  --small        a small policy and short texts: seconds on the cpu, minutes on a GPU in software',
-        '  --device NAME  cpu (default), webgpu or auto; PREFGRAD_SOFTWARE_GPU=1 takes a GPU in software, and --small',
+        '  --tiny         seconds on any device: does everything run? It learns nothing',
+        '  --device NAME  cpu (default), cuda, webgpu or auto; PREFGRAD_SOFTWARE_GPU=1 takes a GPU in software, and --small',
         '  --out DIR      where report.html and run.json go (default runs/demo)',
         '  --policy DIR   another starting policy (made by npm run pretrain)',
       ].join('\n'),
@@ -62,12 +64,13 @@ const main = async (): Promise<void> => {
   const goodhart = values.goodhart === true
   const out = new Console()
   const device = await openDemoDevice(values.device)
-  const size = sizeFor(device, values.small)
+  const size = sizeFor(device, values)
   const { PREFERENCES, DPO, EVALUATION } = size
   const world = new World(device, values.policy ?? size.POLICY_FOLDER, { raw: goodhart, size })
   const threads = device.kind === 'cpu' ? `, ${device.backend.threads} threads` : ''
-  const less = size === SMALL ? `, small${values.small ? '' : ' because this GPU is computed in software'}` : ''
-  console.log(`prefgrad demo on ${device.name}${threads}, seed ${seed}${goodhart ? ', Goodhart' : ''}${less}`)
+  const less = size === FULL ? '' : size === SMALL ? ', small' : ', tiny'
+  const why = less !== '' && !values.small && !values.tiny ? ' because this GPU is computed in software' : ''
+  console.log(`prefgrad demo on ${device.name}${threads}, seed ${seed}${goodhart ? ', Goodhart' : ''}${less}${why}`)
 
   const train = world.prompts({ split: 'train', count: PREFERENCES.prompts, seed, from: FIRST_YEAR })
   const validation = await makeValidation(world, seed + 10)
