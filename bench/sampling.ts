@@ -2,7 +2,7 @@
 import type { Implementation } from './types.ts'
 
 export interface SamplingOptions {
-  /** Samples of each implementation, at least 3 unless one alone is slower than the budget. */
+  /** Samples of each implementation at most. */
   repeats: number
   /** Fast calls are repeated until a sample takes this long. */
   sampleMs?: number
@@ -10,6 +10,8 @@ export interface SamplingOptions {
   warmMs?: number
   /** An implementation that has taken this long in all is asked no more, once it has 3 samples. */
   budgetMs?: number
+  /** A call this slow is timed once. */
+  slowMs?: number
 }
 
 export interface Samples {
@@ -22,13 +24,15 @@ export interface Samples {
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 /** Threads of OpenMP, OpenBLAS and onnxruntime look for more work up to this long before they sleep. */
 const LINGER_MS = 150
+/** So that not every sample is followed by that wait, such implementations take their samples several at a time. */
+const TURN = 3
 /** And a thread that slept is moved to a core of its own only after some milliseconds: work like this, before the clock runs. */
 const LEAD_MS = 10
 
 /** Times all implementations in rounds. One that throws is reported, and the others go on. */
 export const sampleInTurn = async (
   implementations: readonly Implementation[],
-  { repeats, sampleMs = 3, warmMs = 50, budgetMs = 4000 }: SamplingOptions,
+  { repeats, sampleMs = 3, warmMs = 50, budgetMs = 2500, slowMs = 4000 }: SamplingOptions,
 ): Promise<Samples[]> => {
   const all: Samples[] = implementations.map((implementation) => ({ implementation, calls: 1, times: [] }))
   const take = async (entry: Samples, calls: number): Promise<number> => {
@@ -37,9 +41,15 @@ export const sampleInTurn = async (
     } catch (error) {
       entry.failed = (error as Error).message
       return Number.NaN
-    } finally {
-      if (entry.implementation.lingers) await pause(LINGER_MS)
     }
+  }
+  const settle = async ({ implementation }: Samples): Promise<void> => {
+    if (implementation.lingers) await pause(LINGER_MS)
+  }
+  const isDone = ({ calls, times, failed }: Samples): boolean => {
+    const spent = times.reduce((sum, ms) => sum + ms, 0) * calls
+    const isSlow = times.length > 0 && Math.min(...times) > slowMs
+    return failed !== undefined || times.length >= repeats || isSlow || (times.length >= 3 && spent > budgetMs)
   }
   for (const entry of all) {
     // The first call pays for cold caches; what a compiler at run time makes of the rest comes after thousands of them.
@@ -49,15 +59,18 @@ export const sampleInTurn = async (
       spent += once * calls
     }
     if (entry.failed === undefined) entry.calls = Math.max(1, Math.ceil(sampleMs / Math.max(once, 1e-5)))
+    await settle(entry)
   }
   for (let round = 0; round < repeats; round++) {
     for (const entry of all) {
-      const spent = entry.times.reduce((sum, ms) => sum + ms, 0) * entry.calls
-      if (entry.failed !== undefined || (entry.times.length >= 3 && spent > budgetMs)) continue
-      const fast = (entry.calls * LEAD_MS) / sampleMs
-      if (entry.calls > 1) await entry.implementation.sample(Math.ceil(fast)).catch(() => undefined)
-      const ms = await take(entry, entry.calls)
-      if (entry.failed === undefined) entry.times.push(ms)
+      const turn = entry.implementation.lingers ? (round % TURN === 0 ? TURN : 0) : 1
+      for (let i = 0; i < turn && !isDone(entry); i++) {
+        const fast = (entry.calls * LEAD_MS) / sampleMs
+        if (entry.calls > 1 && i === 0) await entry.implementation.sample(Math.ceil(fast)).catch(() => undefined)
+        const ms = await take(entry, entry.calls)
+        if (entry.failed === undefined) entry.times.push(ms)
+      }
+      if (turn > 0) await settle(entry)
     }
   }
   return all

@@ -137,6 +137,15 @@ describe('bench', () => {
     assert.deepEqual(b.times, [7, 7, 7])
     assert.equal(c.failed, 'out of paper')
     assert.deepEqual(order, ['a', 'b', 'c', ...'ababab'])
+    order.length = 0
+    const spinning = { ...fake('s', () => 5), lingers: true }
+    const timed = await sampleInTurn([fake('a', () => 5), spinning, fake('z', () => 9000)], { repeats: 4 })
+    // Warm-up; then three of those that linger, one of the others, and no more of what takes seconds.
+    assert.equal(order.join(''), 'asz' + 'asssz' + 'aaas')
+    assert.deepEqual(
+      timed.map(({ times }) => times.length),
+      [4, 4, 1],
+    )
   })
 
   test('goals are judged by the least times, at the threads that they speak of', () => {
