@@ -42,11 +42,12 @@ const rolloutsOf = (cpu: Device, config: ModelConfig, B: number, T: number): Rol
   const examples = examplesOf(B, T, config, 1)
   const { logprob, values, starts } = responsesOf(policy, packSequences(examples))
   policy.dispose()
-  const moved = (of: Float32Array, seed: number): Float32Array =>
-    normals(of.length, seed, 0.15).map((change, i) => of[i] + change)
+  const moved = (of: Float32Array, seed: number, by = 0): Float32Array =>
+    normals(of.length, seed, 0.15, by).map((change, i) => of[i] + change)
   const old = { logprob: moved(logprob, 2), value: moved(values!, 3) }
-  const advantage = normals(logprob.length, 4)
-  const returns = moved(old.value, 5)
+  // Neither is 0 on average: a loss that is a small difference of large numbers would be compared by its roundings.
+  const advantage = normals(logprob.length, 4, 1, 0.5)
+  const returns = moved(old.value, 5, 0.5)
   return examples.map((example, b) => {
     const own = (of: Float32Array): Float32Array => of.slice(starts[b], starts[b + 1])
     return {
