@@ -130,7 +130,7 @@ const sumsOf = (device: Device, config: ModelConfig, pairs: readonly EncodedPair
 type Judged = Pick<Work, 'inputs' | 'options' | 'judged' | 'drive'>
 
 const goalOf = (millions: number): Goal[] =>
-  millions === 0 ? [] : [{ of: 'peers', names: ['torch'], atLeast: millions < 30 ? 2 : 1 }]
+  millions === 0 ? [] : [{ of: 'peers', names: ['torch'], atLeast: millions < 30 ? 2 : 1, threads: 2 }]
 
 const family = (
   op: string,
@@ -171,7 +171,8 @@ export const ppoStepFamily = family(
   [
     { shape: [1, 64, 64], representative: true },
     { shape: [1, 16, 256] },
-    { shape: [30, 8, 128], representative: true },
+    { shape: [30, 4, 128], representative: true },
+    { shape: [30, 8, 128] },
   ],
   1,
   'M million parameters, B rollouts of T tokens, three quarters of them responses; no sequence is padded; ' +
