@@ -47,7 +47,8 @@ const encode = ({ text }: Address): Int32Array =>
   Int32Array.from([tokenizer.endOfText, ...tokenizer.encode(text), tokenizer.endOfText])
 const train = of('train').map(encode)
 const tokens = train.reduce((n, document) => n + document.length, 0)
-const { width, layers, heads, window, epochs, batchWindows, lr, warmupRatio, weightDecay, beta2, seed } = settings
+const { width, layers, heads, keyValueHeads, window, epochs, batchWindows, lr, warmupRatio, weightDecay, beta2, seed } =
+  settings
 const examples: EncodedSft[] = Array.from({ length: epochs }, (_, epoch) =>
   windows(train, window, Math.round((epoch * window) / epochs)),
 ).flat()
@@ -55,7 +56,7 @@ const examples: EncodedSft[] = Array.from({ length: epochs }, (_, epoch) =>
 const device = await openDevice('cpu')
 const policy = TransformerPolicy.create(
   device,
-  checkConfig({ width, layers, heads, vocabularySize: tokenizer.vocabularySize }),
+  checkConfig({ width, layers, heads, keyValueHeads, vocabularySize: tokenizer.vocabularySize }),
   new Random(seed),
 )
 console.log(
