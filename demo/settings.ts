@@ -131,3 +131,15 @@ export const SMALL: Size = {
   VALIDATION: { prompts: 64, perPrompt: 1, looks: 2 },
   EVALUATION: { ...FULL.EVALUATION, prompts: 160, oldPrompts: 8, perPrompt: 2 },
 }
+
+/** `--tiny`: does every step run? It learns nothing, and takes seconds even where each thread of a GPU is a fiber of a CPU. */
+export const TINY: Size = {
+  ...SMALL,
+  CHARACTERS: 60,
+  PREFERENCES: { prompts: 12, perPrompt: 3, heldOutPrompts: 12 },
+  REWARD: { ...SMALL.REWARD, epochs: 1, batchPrompts: 6 },
+  PPO: { ...SMALL.PPO, iterations: 2, rollouts: 4, epochs: 1, minibatches: 1, ptxTokens: 4 },
+  DPO: { ...SMALL.DPO, pairs: 8, epochs: 1, batchPairs: 4 },
+  VALIDATION: { prompts: 2, perPrompt: 1, looks: 1 },
+  EVALUATION: { ...SMALL.EVALUATION, prompts: 4, oldPrompts: 2, perPrompt: 1 },
+}
