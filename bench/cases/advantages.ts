@@ -1,12 +1,11 @@
 /** Generalized advantage estimation: a scan that should cost no more than its traffic. */
 import { f32, flags, normals, u8 } from '../data.ts'
-import type { Goal, Work } from '../types.ts'
+import type { Work } from '../types.ts'
 import { type Family, shapeText, spread, traffic } from './family.ts'
 
-const overPeers: Goal = { of: 'peers', names: ['torch'], atLeast: 20 }
 /** Below, a call is mostly what a call costs. */
 const OVERHEAD = 1000
-/** The shape that both goals are stated for. */
+/** A scan as long as that is not compiled step by step. */
 const LONG = 32768
 
 export const gae: Family = {
@@ -41,9 +40,8 @@ export const gae: Family = {
       tolerance: 1e-4,
       variants: ['prepared'],
       ...(B * T <= OVERHEAD ? { isOverhead: true } : {}),
-      // Above, what a compiler makes of all the steps takes it minutes.
       compiled: T < LONG,
-      goals: T < 512 ? [] : T < LONG ? [overPeers] : [overPeers, { of: 'rate', atLeast: 25 }],
+      goals: [{ of: 'ceiling', atLeast: T < 1024 ? 0.6 : 0.8, threads: 2 }],
     }
   },
 }

@@ -43,7 +43,7 @@ export const linear: Family = {
       sampled: { letters: ['N'], rows: spread(4, M) },
       tolerance: 1e-4,
       variants: ['prepared'],
-      goals: [{ of: 'peers', names: ['numpy', 'torch'], atLeast: 0.8 }],
+      goals: [{ of: 'peers', names: ['numpy', 'torch'], atLeast: 0.85, threads: 2 }],
     }
   },
 }

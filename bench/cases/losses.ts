@@ -16,6 +16,12 @@ const tinyGoals: readonly Goal[] = [
   { of: 'time', variant: 'eager', atMost: 0.005, threads: 1 },
 ]
 
+/** What a call costs PyTorch weighs the more, the fewer terms there are. */
+const goalsOver = (count: number): readonly Goal[] =>
+  count === SMALL || count === LARGE
+    ? [{ of: 'peers', names: ['torch'], atLeast: count === SMALL ? 10 : 5, threads: 2 }]
+    : []
+
 interface Loss {
   op: OpName
   letter: 'N' | 'B'
@@ -57,7 +63,7 @@ const lossFamily = ({
       judged,
       tolerance: 1e-4,
       variants,
-      goals: count <= TINY ? tinyGoals : [],
+      goals: count <= TINY ? tinyGoals : goalsOver(count),
       compiled: count === LARGE,
       ...(isSmall ? { isOverhead: true, note: 'call overhead: what a call costs, not arithmetic' } : {}),
     }

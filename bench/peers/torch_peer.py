@@ -85,7 +85,7 @@ WAYS = {
     },
     **{op: shared(op, *LOSS_WAYS) for op in ("ppoPolicyLoss", "ppoValueLoss", "bradleyTerryLoss", "dpoLoss")},
     "gradNorm": shared("gradNorm", "eager vector_norm"),
-    "adamw": shared("adamw", *FOREACH_OR_FUSED, "compile formula"),
+    "adamw": shared("adamw", *FOREACH_OR_FUSED),
     "linear": {"eager mm": with_tensors(linear)},
     **{op: {way: step(make) for way, make in ways.items()} for op, ways in POLICY_STEPS.items()},
 }
