@@ -27,6 +27,8 @@ On what
   --isa avx512,avx2   instruction sets (default: the best, and avx2 for linear)
   --peers a,b         peers to compare with, or none (default: all that are installed)
   --repeats N         samples of each implementation (default: 9)
+  --seconds N         begin no further case after so many, and name what was left out (default: 220 where neither --op,
+                      --all nor --save is given, so that the representative set takes less than five minutes)
 
 Where to
   --json FILE         write the results as JSON
@@ -59,6 +61,7 @@ export interface Command {
   isas?: string[]
   peers?: string[]
   repeats: number
+  seconds: number
   all: boolean
   json?: string
   plots?: string
@@ -69,9 +72,11 @@ export interface Command {
 }
 
 const LISTS = ['op', 'shape', 'dtype', 'threads', 'isa', 'peers'] as const
-const SINGLES = ['repeats', 'json', 'plots', 'device'] as const
+const SINGLES = ['repeats', 'seconds', 'json', 'plots', 'device'] as const
 const FLAGS = ['all', 'growth', 'tax', 'save', 'report', 'software', 'list', 'help'] as const
 const KNOWN: readonly string[] = [...LISTS, ...SINGLES, ...FLAGS]
+/** With what the last case takes, less than five minutes. */
+const SECONDS = 220
 /** What says nothing to a device that has one queue and no peers. */
 const CPU_ONLY = ['threads', 'isa', 'peers', 'growth', 'tax', 'plots'] as const
 
@@ -192,6 +197,11 @@ export const readCommand = (
     ...(found.has('json') ? { json: found.get('json')![0] } : {}),
     ...(found.has('plots') ? { plots: found.get('plots')![0] } : {}),
     repeats: counts('repeats', found.get('repeats') ?? ['9'])[0],
+    seconds: found.has('seconds')
+      ? counts('seconds', found.get('seconds')!)[0]
+      : ['op', 'all', 'save'].some((name) => found.has(name))
+        ? Number.POSITIVE_INFINITY
+        : SECONDS,
     all: found.has('all'),
     save,
     report: found.has('report'),

@@ -14,6 +14,8 @@ import type { Results } from './types.ts'
 export interface FullResults extends Results {
   growth?: GrowthCurve[]
   tax?: TaxResult[]
+  /** Cases that were not begun because the time was up. */
+  left?: string[]
   /** What told the time, on a device that has its own. */
   clock?: string
 }

@@ -79,7 +79,7 @@ const missedGoals = (cases: readonly CaseResult[]): string[] =>
 
 /** All of a run on the cpu. `name`: of the file with its figures. */
 const cpuSections = (results: FullResults, name: string): string[] => {
-  const { environment, ceilings, peers, missing, cases, growth = [], tax = [] } = results
+  const { environment, ceilings, peers, missing, cases, left = [], growth = [], tax = [] } = results
   return [
     `Written by \`${environment.command}\`, all figures in [${name}](results/${name}).`,
     '',
@@ -87,6 +87,7 @@ const cpuSections = (results: FullResults, name: string): string[] => {
     ...aboutLines(peers).map((line) => `- ${line}`),
     ...missing.map(({ peer, why, install }) => `- ${peer} was not there (${why}); install it with \`${install}\``),
     ...slowPeerLines(peers, ceilings).map((line) => `- ${line}`),
+    ...(left.length > 0 ? [`- left out because the time was up: ${left.join('; ')}`] : []),
     '',
     ...markdown(ceilingTable(ceilings)),
     '',

@@ -15,7 +15,7 @@ import type { GrowthCurve } from './growth_types.ts'
 import { Bench } from './measure.ts'
 import { markNoise } from './noise.ts'
 import { peers as allPeers } from './peers/index.ts'
-import { planCases } from './plan.ts'
+import { type Planned, planCases } from './plan.ts'
 import { aboutLines, caseText, ceilingLines, environmentLines, LEGEND, slowPeerLines } from './report.ts'
 import { type FullResults, RESULTS_FOLDER, saveResults, writePlots, writeReport } from './results.ts'
 import { lossSentences } from './results_summary.ts'
@@ -69,6 +69,31 @@ interface Out {
   progress: Print
 }
 
+/** The cases that were begun in time, and the names of the others. */
+const measureCases = async (
+  bench: Bench,
+  planned: readonly Planned[],
+  seconds: number,
+  print: Print,
+): Promise<{ cases: CaseResult[]; left: string[] }> => {
+  const begun = performance.now()
+  const cases: CaseResult[] = []
+  const left: string[] = []
+  for (const one of planned) {
+    for (const isa of one.isas) {
+      if (performance.now() - begun > seconds * 1000) {
+        left.push(`${one.family.op} ${shapeText(one.shape)} ${one.dtype}, ${isa}`)
+        continue
+      }
+      const result = await bench.run(one, isa)
+      result.rows = markNoise(result.rows)
+      cases.push(result)
+      print(caseText(result))
+    }
+  }
+  return { cases, left }
+}
+
 const measureAll = async (command: Command, environment: Environment, out: Out): Promise<FullResults> => {
   const { print, progress } = out
   const planned = command.parts.includes('cases') ? planCases(command, environment.isas) : []
@@ -85,23 +110,26 @@ const measureAll = async (command: Command, environment: Environment, out: Out):
   if (planned.length > 0) print(`${LEGEND.join('\n')}\n`)
 
   const bench = new Bench({ ceilings: loaded, peers: usable, threads, repeats: command.repeats, progress })
-  const cases: CaseResult[] = []
   try {
-    for (const one of planned) {
-      for (const isa of one.isas) {
-        const result = await bench.run(one, isa)
-        result.rows = markNoise(result.rows)
-        cases.push(result)
-        print(caseText(result))
-      }
-    }
+    const { cases, left } = await measureCases(bench, planned, command.seconds, print)
     const peers = await bench.about()
     print([...aboutLines(peers), ...slowPeerLines(peers, ceilings)].join('\n'))
+    if (left.length > 0) print(`left out after ${command.seconds} s (--seconds, --op): ${left.join('; ')}`)
     const isa = command.isas?.[0] ?? environment.isas[0]
     const setting = { threads, isa, ceilings: loaded }
     const growth = command.parts.includes('growth') ? await growthOf(command, setting, out) : undefined
     const tax = command.parts.includes('tax') ? await taxOf(setting, out) : undefined
-    return { schema: 1, environment, ceilings, peers, missing, cases, ...(growth && { growth }), ...(tax && { tax }) }
+    return {
+      schema: 1,
+      environment,
+      ceilings,
+      peers,
+      missing,
+      cases,
+      ...(left.length > 0 && { left }),
+      ...(growth && { growth }),
+      ...(tax && { tax }),
+    }
   } finally {
     await bench.close()
   }

@@ -125,6 +125,13 @@ describe('bench results', () => {
     assert.deepEqual(command('--device', 'webgpu', '--save').parts, ['cases'])
   })
 
+  test('only the representative set is ended by the clock, unless a time is given', () => {
+    assert.equal(command().seconds, 220)
+    for (const words of [['--all'], ['--save'], ['--op', 'gae']]) assert.equal(command(...words).seconds, Infinity)
+    assert.equal(command('--op', 'gae', '--seconds', '7').seconds, 7)
+    assert.throws(() => command('--seconds', '0'), refusal('ERR_USAGE', 'seconds'))
+  })
+
   test('a device is told what it understands, and cuda gets its own bench', () => {
     assert.equal(command('--device=webgpu', '--software').software, true)
     assert.throws(() => command('--device', 'wgpu'), refusal('ERR_USAGE', 'device'))
