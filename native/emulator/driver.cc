@@ -1,6 +1,7 @@
 // A libcuda.so of our own: the functions that native/cuda_driver.h lists, on ordinary memory, with every launch sent to the
 // emulated kernels. What a GPU would do later happens at once. Environment variables steer it, and may change at any time:
 //   PREFGRAD_EMULATOR_SCHEDULE  forward (default), reversed, or random:<seed>
+//   PREFGRAD_EMULATOR_VERSION   the CUDA version of this driver (default 13000)
 //   PREFGRAD_EMULATOR_FAIL      <k>:<error>: the k-th call from now on fails with this CUresult (queries of errors do not count)
 // Device memory is exactly as large as it was asked for, full of NaN at first, and lies between guard bytes that are looked at
 // after every launch; cuMemGetInfo tells the bytes in use, so that a leak shows.
@@ -167,7 +168,8 @@ EXPORTED CUresult cuInit(unsigned) {
 }
 EXPORTED CUresult cuDriverGetVersion(int* version) {
   ENTER(enter);
-  *version = 13000;
+  const char* set = std::getenv("PREFGRAD_EMULATOR_VERSION");
+  *version = set == nullptr ? 13000 : std::atoi(set);
   return CUDA_SUCCESS;
 }
 EXPORTED CUresult cuGetErrorName(CUresult error, const char** text) {
