@@ -50,30 +50,39 @@ const loadCuda = (): CudaAddon => {
   return cuda
 }
 
-/** undefined: it can be opened; else why not. */
-export const missingCuda = (options: CudaOptions = {}): string | undefined => {
+/** Why a GPU cannot be opened, and whether another driver would help. */
+interface Lack {
+  why: string
+  isDriverTooOld?: boolean
+}
+
+const lackOf = (options: CudaOptions): Lack | undefined => {
   let addon: CudaAddon
   try {
     addon = loadAddon().cuda
   } catch (error) {
-    return (error as Error).message
+    return { why: (error as Error).message }
   }
   const found = addon.probe('')
-  if (found.why !== undefined) return found.why
+  if (found.why !== undefined) return { why: found.why, isDriverTooOld: found.why.includes('too old') }
   const { index = 0 } = options
   const { devices = [], version = 0 } = found
-  if (devices.length === 0) return 'the NVIDIA driver sees no GPU'
-  if (index >= devices.length) return `there is no GPU ${index}: the driver sees ${devices.length}`
+  if (devices.length === 0) return { why: 'the NVIDIA driver sees no GPU' }
+  if (index >= devices.length) return { why: `there is no GPU ${index}: the driver sees ${devices.length}` }
   if (!existsSync(fatbinPath())) {
-    return 'the kernels were not compiled: run `npm run build:cuda` (needs nvcc of CUDA 13)'
+    return { why: 'the kernels were not compiled: run `npm run build:cuda` (needs nvcc of CUDA 13)' }
   }
   const needed = fatbinNotes().cuda
   // Drivers run what any minor release of their own major version compiled.
   if (Math.floor(version / 1000) < Math.floor(needed / 1000)) {
-    return `the driver is for CUDA ${versionText(version)}, and the kernels need ${versionText(needed)}`
+    const why = `the driver is for CUDA ${versionText(version)}, and the kernels need ${versionText(needed)}`
+    return { why, isDriverTooOld: true }
   }
   return undefined
 }
+
+/** undefined: it can be opened; else why not. */
+export const missingCuda = (options: CudaOptions = {}): string | undefined => lackOf(options)?.why
 
 /** undefined: it can be opened; else why not. */
 export const missingEmulator = (): string | undefined =>
@@ -130,13 +139,13 @@ const open = (library: string, fatbin: Uint8Array, options: CudaOptions, emulate
 /** Opens a GPU. */
 export const openCuda = (options: CudaOptions = {}): CudaBackend => {
   checkOptions(options)
-  const why = missingCuda(options)
-  if (why !== undefined) {
-    const tooOld = why.startsWith('the driver is for') || why.includes('too old')
-    return refuse(tooOld ? 'ERR_DRIVER_TOO_OLD' : 'ERR_NO_DEVICE', `no CUDA device: ${why}.`, {
+  const lack = lackOf(options)
+  if (lack !== undefined) {
+    const { why, isDriverTooOld = false } = lack
+    return refuse(isDriverTooOld ? 'ERR_DRIVER_TOO_OLD' : 'ERR_NO_DEVICE', `no CUDA device: ${why}.`, {
       arg: 'device',
       value: 'cuda',
-      fix: tooOld ? 'Install a newer NVIDIA driver.' : "Use openDevice('cpu') or openDevice('webgpu').",
+      fix: isDriverTooOld ? 'Install a newer NVIDIA driver.' : "Use openDevice('cpu') or openDevice('webgpu').",
     })
   }
   return open('', readFileSync(fatbinPath()), options, false)
