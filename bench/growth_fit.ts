@@ -42,12 +42,12 @@ export const fitGrowth = (curve: Omit<GrowthCurve, 'fits'>): GrowthFit[] => {
     const least = timed[0].ms
     const last = timed[timed.length - 1]
     const all = timed.filter(({ ms }) => ms > OUTWEIGHS * least).slice(-LAST_SIZES)
-    // Whole models have few sizes, and their smallest is no mere call.
-    const grown = all.length < 3 ? timed.slice(-3).filter(({ ms }) => ms > least) : all
+    // Whole models have few sizes, and their smallest is no mere call to take away.
+    const [grown, base] = all.length < 3 ? [timed.slice(-3), 0] : [all, least]
     const exponent =
       grown.length < 3 || last.ms <= OUTWEIGHS * least
         ? undefined
-        : slope(grown.map(({ point, ms }) => [Math.log(point.size), Math.log(ms - least)] as const))
+        : slope(grown.map(({ point, ms }) => [Math.log(point.size), Math.log(ms - base)] as const))
     const ideal = idealTime({ ...curve, fits: [] }, last.point, count)
     return {
       threads: count,
