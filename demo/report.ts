@@ -61,8 +61,11 @@ export const reportData = (found: Findings): { data: ReportData; card: Record<st
       textSha256: textDigest(world.addresses),
       ...(found.ownPairs === undefined ? {} : { preferencesSha256: found.ownPairs.sha256 }),
       ratings: 'vader-sentiment 1.1.3 (Apache-2.0), ten human ratings per word',
-      labeller:
-        'ten rating columns of the VADER lexicon; the words are split by family into a proxy half and a gold half',
+      labeller: `ten rating columns of the VADER lexicon; ${
+        world.size.WORDS === 'all'
+          ? 'all words label and judge'
+          : 'the words are split by family into a proxy half and a gold half'
+      }`,
       guidelines: 'Hutto & Gilbert 2014: rate the sentiment of a single word from -4 to 4',
       pairs: found.pairs,
     },

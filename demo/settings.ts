@@ -129,7 +129,7 @@ export const SMALL: Size = {
   },
   DPO: { ...FULL.DPO, pairs: 384, epochs: 1, batchPairs: 32, lr: 1.2e-3, sftCoefficient: 0.4 },
   VALIDATION: { prompts: 64, perPrompt: 1, looks: 2 },
-  EVALUATION: { ...FULL.EVALUATION, prompts: 160, oldPrompts: 8, perPrompt: 2 },
+  EVALUATION: { ...FULL.EVALUATION, prompts: 160, oldPrompts: 8, perPrompt: 2, target: 0.5 },
 }
 
 /** `--tiny`: does every step run? It learns nothing, and takes seconds even where each thread of a GPU is a fiber of a CPU. */
