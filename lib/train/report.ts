@@ -126,10 +126,12 @@ below.</p>`
       points: checkpoints.map((checkpoint) => [checkpoint.step, checkpoint[key] ?? Number.NaN] as const),
       chosen: dashed ? undefined : ring,
     })
+    const isDoubted = checkpoints.some(({ gold }) => gold !== undefined)
     return lineChart({
-      title: `${name}: proxy against gold`,
-      caption:
-        parting === undefined
+      title: isDoubted ? `${name}: proxy against gold` : `${name}: win rate`,
+      caption: !isDoubted
+        ? 'By the ratings it was trained toward; there were none that it never saw.'
+        : parting === undefined
           ? 'Ratings it was trained toward, and ratings it never saw: no parting of the two was found.'
           : 'In the shaded part the ratings it was trained toward rise and those it never saw fall: reward hacking.',
       xLabel: 'step',
@@ -138,7 +140,10 @@ below.</p>`
       include: { x: [0], y: [0.4, 0.6] },
       yReference: { at: 0.5, label: 'no better' },
       xMark: parting === undefined ? undefined : { at: parting, label: 'they part' },
-      series: [line('proxy (trained toward)', 'proxy', false), line('gold (never seen)', 'gold', true)],
+      series: [
+        line('proxy (trained toward)', 'proxy', false),
+        ...(isDoubted ? [line('gold (never seen)', 'gold', true)] : []),
+      ],
     })
   })}${rewardModel && calibrationChart(rewardModel)}</div>`
 }

@@ -5,6 +5,7 @@ import type { Estimate } from './statistics.ts'
 
 /** Win rates and measures of each policy, the rows of one slice under its name. */
 export function evaluationSection(rows: readonly EvaluationRow[]): Markup {
+  const hasGold = rows.some(({ gold }) => gold !== undefined)
   const rate = (share: Estimate | undefined) =>
     share === undefined || Number.isNaN(share.value)
       ? html`<td>–</td>`
@@ -14,13 +15,12 @@ export function evaluationSection(rows: readonly EvaluationRow[]): Markup {
     html`<tr><th scope="row">${row.policy}</th>${[
       rate(row.proxy?.tiesHalf),
       rate(row.proxy?.withoutTies),
-      rate(row.gold?.tiesHalf),
-      rate(row.gold?.withoutTies),
+      hasGold && [rate(row.gold?.tiesHalf), rate(row.gold?.withoutTies)],
       html`<td>${row.proxy ? formatPercent(row.proxy.tieShare) : '–'}</td>`,
       [row.kl, row.entropy, row.natsPerByte, row.distinct3, row.repetition, row.length].map(number),
     ]}</tr>`
   const body = [...new Set(rows.map(({ slice }) => slice))].map((slice) => [
-    html`<tr class="slice"><th colspan="12" scope="rowgroup"><span>${slice}</span></th></tr>`,
+    html`<tr class="slice"><th colspan="${hasGold ? 12 : 10}" scope="rowgroup"><span>${slice}</span></th></tr>`,
     rows.filter((row) => row.slice === slice).map(tableRow),
   ])
   const tall = (...lines: string[]) =>
@@ -31,7 +31,7 @@ the same prompt, with 95 % intervals by a bootstrap over prompts. The row that c
 chance does.</p>
 <div class="panel scroll"><table>
 <thead>
-<tr>${tall('Policy')}<th colspan="2" scope="colgroup">By proxy</th><th colspan="2" scope="colgroup">By gold</th>${[
+<tr>${tall('Policy')}<th colspan="2" scope="colgroup">By proxy</th>${hasGold && html`<th colspan="2" scope="colgroup">By gold</th>`}${[
     tall('Ties', '(proxy)'),
     tall('KL', 'nats/seq.'),
     tall('Entropy', 'nats/token'),
@@ -40,7 +40,7 @@ chance does.</p>
     tall('Repetition'),
     tall('Length', 'tokens'),
   ]}</tr>
-<tr>${['ties ½', 'without', 'ties ½', 'without'].map((label) => html`<th scope="col">${label}</th>`)}</tr>
+<tr>${['ties ½', 'without', ...(hasGold ? ['ties ½', 'without'] : [])].map((label) => html`<th scope="col">${label}</th>`)}</tr>
 </thead>
 <tbody>${body}</tbody>
 </table></div>`
