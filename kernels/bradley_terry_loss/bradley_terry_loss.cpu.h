@@ -11,40 +11,49 @@ inline void bradley_terry_loss_terms(const BradleyTerryLoss& a, int64_t begin, i
   const f64x8 smoothing = f64x8::set(a.label_smoothing), center = f64x8::set(a.center_coefficient);
   const double denominator = a.normalizer == a.normalizer ? a.normalizer : static_cast<double>(a.B);
   const f64x8 scale = f64x8::set(a.grad_scale / denominator);
+  LogisticBlock logistic;
   for (int64_t item = begin; item < end; ++item) {
     const int64_t stop = (item + 1) * kPairChunk < a.B ? (item + 1) * kPairChunk : a.B;
     f64x8 loss = zero, accuracy = zero, margin = zero, chosen_sum = zero, rejected_sum = zero;
-    for (int64_t i = item * kPairChunk; i < stop; i += 8) {
-      const int64_t n = stop - i;
-      const f64x8 chosen = load_pairs(a.chosen, i, n, 0.0), rejected = load_pairs(a.rejected, i, n, 0.0);
-      f64x8 preference = load_pairs(a.preference, i, n, 1.0);
-      const m8 bad = ~(less_equal(zero, preference) & less_equal(preference, one));
-      if (any(bad)) {
-        for (unsigned lane = 0, set = bits(bad); set != 0; ++lane, set >>= 1) {
-          if (set & 1) a.fault->report(3, i + lane);
-        }
-        preference = select(bad, f64x8::set(std::numeric_limits<double>::quiet_NaN()), preference);
+    for (int64_t block = item * kPairChunk; block < stop; block += kLogisticBlock) {
+      const int64_t last = block + kLogisticBlock < stop ? block + kLogisticBlock : stop;
+      for (int64_t i = block; i < last; i += 8) {
+        const int64_t n = last - i;
+        const f64x8 gap = load_pairs(a.chosen, i, n, 0.0) - load_pairs(a.rejected, i, n, 0.0);
+        logistic.set(i - block, gap - load_pairs(a.margin, i, n, 0.0));
       }
-      const f64x8 gap = chosen - rejected, total = chosen + rejected;
-      const f64x8 d = gap - load_pairs(a.margin, i, n, 0.0);
-      const f64x8 p = (one - smoothing) * preference + smoothing * (one - preference);
-      const f64x8 w = load_pairs(a.weight, i, n, 1.0);
-      // A side of weight 0 is left out, so that an infinite score difference in its favour costs nothing.
-      const Logistic s(d);
-      const f64x8 first = select(equal(p, zero), zero, p * s.log_up);
-      const f64x8 second = select(equal(p, one), zero, (one - p) * s.log_down);
-      const f64x8 term = w * (center * total * total - first - second);
-      // sigmoid(d) - p, without cancellation where both are near 1.
-      const f64x8 pull = (one - p) * s.up - p * s.down, hold = f64x8::set(2.0) * center * total;
-      store_pairs(a.grad_chosen, i, n, w * scale * (pull + hold), (a.accumulate & 2) != 0);
-      store_pairs(a.grad_rejected, i, n, w * scale * (hold - pull), (a.accumulate & 4) != 0);
-      const m8 undecided = equal(gap, zero) | equal(p, half);
-      const m8 agree = (less(zero, gap) & less(half, p)) | (less(gap, zero) & less(p, half));
-      accuracy = accuracy + first_pairs(select(undecided, half, select(agree, one, zero)), n);
-      loss = loss + first_pairs(term, n);
-      margin = margin + first_pairs(gap, n);
-      chosen_sum = chosen_sum + first_pairs(chosen, n);
-      rejected_sum = rejected_sum + first_pairs(rejected, n);
+      logistic.find(last - block);
+      for (int64_t i = block; i < last; i += 8) {
+        const int64_t n = last - i;
+        const f64x8 chosen = load_pairs(a.chosen, i, n, 0.0), rejected = load_pairs(a.rejected, i, n, 0.0);
+        f64x8 preference = load_pairs(a.preference, i, n, 1.0);
+        const m8 bad = ~(less_equal(zero, preference) & less_equal(preference, one));
+        if (any(bad)) {
+          for (unsigned lane = 0, set = bits(bad); set != 0; ++lane, set >>= 1) {
+            if (set & 1) a.fault->report(3, i + lane);
+          }
+          preference = select(bad, f64x8::set(std::numeric_limits<double>::quiet_NaN()), preference);
+        }
+        const f64x8 gap = chosen - rejected, total = chosen + rejected;
+        const f64x8 p = (one - smoothing) * preference + smoothing * (one - preference);
+        const f64x8 w = load_pairs(a.weight, i, n, 1.0);
+        // A side of weight 0 is left out, so that an infinite score difference in its favour costs nothing.
+        const Logistic s = logistic[i - block];
+        const f64x8 first = select(equal(p, zero), zero, p * s.log_up);
+        const f64x8 second = select(equal(p, one), zero, (one - p) * s.log_down);
+        const f64x8 term = w * (center * total * total - first - second);
+        // sigmoid(d) - p, without cancellation where both are near 1.
+        const f64x8 pull = (one - p) * s.up - p * s.down, hold = f64x8::set(2.0) * center * total;
+        store_pairs(a.grad_chosen, i, n, w * scale * (pull + hold), (a.accumulate & 2) != 0);
+        store_pairs(a.grad_rejected, i, n, w * scale * (hold - pull), (a.accumulate & 4) != 0);
+        const m8 undecided = equal(gap, zero) | equal(p, half);
+        const m8 agree = (less(zero, gap) & less(half, p)) | (less(gap, zero) & less(p, half));
+        accuracy = accuracy + first_pairs(select(undecided, half, select(agree, one, zero)), n);
+        loss = loss + first_pairs(term, n);
+        margin = margin + first_pairs(gap, n);
+        chosen_sum = chosen_sum + first_pairs(chosen, n);
+        rejected_sum = rejected_sum + first_pairs(rejected, n);
+      }
     }
     double* sums = a.workspace + item * kPairSums;
     sums[0] = sum(loss);

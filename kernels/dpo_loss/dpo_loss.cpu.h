@@ -23,43 +23,70 @@ PREFGRAD_INLINE f64x8 scaled(f64x8 factor, f64x8 x) {
   return select(equal(factor, zero), zero, factor * x);
 }
 
+// Log-ratios of eight pairs to the reference, and what they are divided by.
+struct DpoPairs {
+  f64x8 chosen, rejected;
+  f64x8 chosen_length, rejected_length;  // with `normalize` alone
+
+  PREFGRAD_INLINE DpoPairs(const DpoLoss& a, int64_t i, int64_t n)
+      : chosen(load_pairs(a.policy_chosen, i, n, 0.0) - load_pairs(a.ref_chosen, i, n, 0.0)),
+        rejected(load_pairs(a.policy_rejected, i, n, 0.0) - load_pairs(a.ref_rejected, i, n, 0.0)),
+        chosen_length(f64x8::set(1.0)), rejected_length(chosen_length) {
+    if (a.normalize == 0.0) return;
+    chosen_length = dpo_lengths(a, a.chosen_length, DpoLoss::chosen_length_input, i, n);
+    rejected_length = dpo_lengths(a, a.rejected_length, DpoLoss::rejected_length_input, i, n);
+  }
+  PREFGRAD_INLINE f64x8 c(const DpoLoss& a) const { return a.normalize == 0.0 ? chosen : chosen / chosen_length; }
+  PREFGRAD_INLINE f64x8 q(const DpoLoss& a) const { return a.normalize == 0.0 ? rejected : rejected / rejected_length; }
+};
+
 template <int kind>
 inline void dpo_loss_items(const DpoLoss& a, int64_t begin, int64_t end) {
   const f64x8 zero = f64x8::set(0.0), half = f64x8::set(0.5), one = f64x8::set(1.0), beta = f64x8::set(a.beta);
   const DpoSettings settings(a);
   const double denominator = a.normalizer == a.normalizer ? a.normalizer : static_cast<double>(a.B);
   const f64x8 scale = f64x8::set(a.grad_scale / denominator);
-  const bool by_length = a.normalize != 0.0;
+  LogisticBlock logistics[2];
+  const auto logistic = [&](int which, int64_t i) PREFGRAD_BODY -> Logistic {
+    return which < kDpoLogistics<kind> ? logistics[which][i] : Logistic(zero, half, half, zero);
+  };
   for (int64_t item = begin; item < end; ++item) {
     const int64_t stop = (item + 1) * kPairChunk < a.B ? (item + 1) * kPairChunk : a.B;
     f64x8 loss = zero, accuracy = zero, margin = zero, chosen_sum = zero, rejected_sum = zero;
-    for (int64_t i = item * kPairChunk; i < stop; i += 8) {
-      const int64_t n = stop - i;
-      const f64x8 w = load_pairs(a.weight, i, n, 1.0), factor = w * scale;
-      const f64x8 c = load_pairs(a.policy_chosen, i, n, 0.0) - load_pairs(a.ref_chosen, i, n, 0.0);
-      const f64x8 q = load_pairs(a.policy_rejected, i, n, 0.0) - load_pairs(a.ref_rejected, i, n, 0.0);
-      DpoTerm term;
-      if (by_length) {
-        const f64x8 chosen_length = dpo_lengths(a, a.chosen_length, DpoLoss::chosen_length_input, i, n);
-        const f64x8 rejected_length = dpo_lengths(a, a.rejected_length, DpoLoss::rejected_length_input, i, n);
-        term = dpo_term<kind>(c / chosen_length, q / rejected_length, settings);
-        term.by_chosen = term.by_chosen / chosen_length;
-        term.by_rejected = term.by_rejected / rejected_length;
-      } else {
-        term = dpo_term<kind>(c, q, settings);
+    for (int64_t block = item * kPairChunk; block < stop; block += kLogisticBlock) {
+      const int64_t last = block + kLogisticBlock < stop ? block + kLogisticBlock : stop;
+      if (kDpoLogistics<kind> > 0) {
+        for (int64_t i = block; i < last; i += 8) {
+          const DpoPairs pairs(a, i, last - i);
+          const f64x8 c = pairs.c(a), q = pairs.q(a);
+          logistics[0].set(i - block, dpo_argument<kind, 0>(c, q, settings));
+          if (kDpoLogistics<kind> > 1) logistics[1].set(i - block, dpo_argument<kind, 1>(c, q, settings));
+        }
+        for (int which = 0; which < kDpoLogistics<kind>; ++which) logistics[which].find(last - block);
       }
-      store_pairs(a.losses, i, n, term.loss, false);
-      store_pairs(a.grad_policy_chosen, i, n, scaled(factor, term.by_chosen), (a.accumulate & 4) != 0);
-      store_pairs(a.grad_policy_rejected, i, n, scaled(factor, term.by_rejected), (a.accumulate & 8) != 0);
-      const f64x8 chosen = beta * c, rejected = beta * q;
-      store_pairs(a.chosen_reward, i, n, chosen, false);
-      store_pairs(a.rejected_reward, i, n, rejected, false);
-      const f64x8 right = select(less(rejected, chosen), one, select(equal(chosen, rejected), half, zero));
-      loss = loss + first_pairs(scaled(w, term.loss), n);
-      accuracy = accuracy + first_pairs(right, n);
-      margin = margin + first_pairs(chosen - rejected, n);
-      chosen_sum = chosen_sum + first_pairs(chosen, n);
-      rejected_sum = rejected_sum + first_pairs(rejected, n);
+      for (int64_t i = block; i < last; i += 8) {
+        const int64_t n = last - i;
+        const f64x8 w = load_pairs(a.weight, i, n, 1.0), factor = w * scale;
+        const DpoPairs pairs(a, i, n);
+        const Logistic first = logistic(0, i - block), second = logistic(1, i - block);
+        DpoTerm term = dpo_term<kind>(pairs.c(a), pairs.q(a), settings, first, second);
+        if (a.normalize != 0.0) {
+          term.by_chosen = term.by_chosen / pairs.chosen_length;
+          term.by_rejected = term.by_rejected / pairs.rejected_length;
+        }
+        store_pairs(a.losses, i, n, term.loss, false);
+        store_pairs(a.grad_policy_chosen, i, n, scaled(factor, term.by_chosen), (a.accumulate & 4) != 0);
+        store_pairs(a.grad_policy_rejected, i, n, scaled(factor, term.by_rejected), (a.accumulate & 8) != 0);
+        const f64x8 chosen = beta * pairs.chosen, rejected = beta * pairs.rejected;
+        store_pairs(a.chosen_reward, i, n, chosen, false);
+        store_pairs(a.rejected_reward, i, n, rejected, false);
+        const f64x8 right = select(less(rejected, chosen), one, select(equal(chosen, rejected), half, zero));
+        loss = loss + first_pairs(scaled(w, term.loss), n);
+        accuracy = accuracy + first_pairs(right, n);
+        margin = margin + first_pairs(chosen - rejected, n);
+        chosen_sum = chosen_sum + first_pairs(chosen, n);
+        rejected_sum = rejected_sum + first_pairs(rejected, n);
+      }
     }
     double* sums = a.workspace + item * kPairSums;
     sums[0] = sum(loss);
