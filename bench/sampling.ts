@@ -21,21 +21,24 @@ export interface Samples {
   failed?: string
 }
 
+/** `once`: milliseconds of a call, roughly. */
+type Entry = Samples & { once: number }
+
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 /** Threads of OpenMP, OpenBLAS and onnxruntime look for more work up to this long before they sleep. */
 const LINGER_MS = 150
 /** So that not every sample is followed by that wait, such implementations take their samples several at a time. */
 const TURN = 3
-/** And a thread that slept is moved to a core of its own only after some milliseconds: work like this, before the clock runs. */
-const LEAD_MS = 10
+/** And a thread that slept is moved to a core of its own only after a while: work like this, before the clock runs. */
+const LEAD_MS = 30
 
 /** Times all implementations in rounds. One that throws is reported, and the others go on. */
 export const sampleInTurn = async (
   implementations: readonly Implementation[],
   { repeats, sampleMs = 3, warmMs = 50, budgetMs = 2500, slowMs = 4000 }: SamplingOptions,
 ): Promise<Samples[]> => {
-  const all: Samples[] = implementations.map((implementation) => ({ implementation, calls: 1, times: [] }))
-  const take = async (entry: Samples, calls: number): Promise<number> => {
+  const all = implementations.map((implementation): Entry => ({ implementation, calls: 1, times: [], once: 0 }))
+  const take = async (entry: Entry, calls: number): Promise<number> => {
     try {
       return await entry.implementation.sample(calls)
     } catch (error) {
@@ -58,6 +61,7 @@ export const sampleInTurn = async (
       once = await take(entry, calls)
       spent += once * calls
     }
+    entry.once = once
     if (entry.failed === undefined) entry.calls = Math.max(1, Math.ceil(sampleMs / Math.max(once, 1e-5)))
     await settle(entry)
   }
@@ -65,13 +69,14 @@ export const sampleInTurn = async (
     for (const entry of all) {
       const turn = entry.implementation.lingers ? (round % TURN === 0 ? TURN : 0) : 1
       for (let i = 0; i < turn && !isDone(entry); i++) {
-        const fast = (entry.calls * LEAD_MS) / sampleMs
-        if (entry.calls > 1 && i === 0) await entry.implementation.sample(Math.ceil(fast)).catch(() => undefined)
+        if (i === 0 && entry.once < LEAD_MS) {
+          await entry.implementation.sample(Math.ceil(LEAD_MS / Math.max(entry.once, 1e-5))).catch(() => undefined)
+        }
         const ms = await take(entry, entry.calls)
         if (entry.failed === undefined) entry.times.push(ms)
       }
       if (turn > 0) await settle(entry)
     }
   }
-  return all
+  return all.map(({ once: _, ...samples }) => samples)
 }
