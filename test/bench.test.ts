@@ -132,20 +132,24 @@ describe('bench', () => {
     const broken = () => {
       throw new Error('out of paper')
     }
-    const [a, b, c] = await sampleInTurn([fake('a', () => 5), fake('b', () => 7), fake('c', broken)], { repeats: 3 })
-    assert.deepEqual(a.times, [5, 5, 5])
-    assert.deepEqual(b.times, [7, 7, 7])
+    const [a, b, c] = await sampleInTurn([fake('a', () => 50), fake('b', () => 70), fake('c', broken)], { repeats: 3 })
+    assert.deepEqual(a.times, [50, 50, 50])
+    assert.deepEqual(b.times, [70, 70, 70])
     assert.equal(c.failed, 'out of paper')
     assert.deepEqual(order, ['a', 'b', 'c', ...'ababab'])
     order.length = 0
-    const spinning = { ...fake('s', () => 5), lingers: true }
-    const timed = await sampleInTurn([fake('a', () => 5), spinning, fake('z', () => 9000)], { repeats: 4 })
+    const spinning = { ...fake('s', () => 50), lingers: true }
+    const timed = await sampleInTurn([fake('a', () => 50), spinning, fake('z', () => 9000)], { repeats: 4 })
     // Warm-up; then three of those that linger, one of the others, and no more of what takes seconds.
     assert.equal(order.join(''), 'asz' + 'asssz' + 'aaas')
     assert.deepEqual(
       timed.map(({ times }) => times.length),
       [4, 4, 1],
     )
+    order.length = 0
+    await sampleInTurn([fake('quick', () => 20)], { repeats: 2 })
+    // What is over before threads have found their cores works for a while first: two calls before each that is timed.
+    assert.equal(order.length, 1 + 2 * (2 + 1))
   })
 
   test('goals are judged by the least times, at the threads that they speak of', () => {
