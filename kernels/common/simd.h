@@ -37,9 +37,9 @@
 
 namespace prefgrad::PREFGRAD_ISA {
 
-// Added to a number n below 2^22, this leaves n rounded to a whole number, plus 159, in the lowest bits of the sum; and
+// Added to a number n below 2^22, this leaves n rounded to a whole number, plus 191, in the lowest bits of the sum; and
 // subtracted again it gives that whole number.
-constexpr float kRounder = 12582912.0f + 159.0f;  // 1.5 * 2^23; 159 = 127 + 32 biases the exponent of 2^(n + 32)
+constexpr float kRounder = 12582912.0f + 191.0f;  // 1.5 * 2^23; 191 = 127 + 64 biases the exponent of 2^(n + 64)
 
 // After the last `stream` of a thread, so that other threads see them all.
 PREFGRAD_INLINE void stream_fence() {

@@ -79,6 +79,13 @@ struct f32x16 {
     };
     return {widen(p), widen(p + 8)};
   }
+  static PREFGRAD_INLINE void load_bf16_pair(const uint16_t* p, f32x16& even, f32x16& odd) {
+    const __m256i high = _mm256_set1_epi32(static_cast<int>(0xffff0000u));
+    const __m256i a = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    const __m256i b = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 16));
+    even = {_mm256_castsi256_ps(_mm256_slli_epi32(a, 16)), _mm256_castsi256_ps(_mm256_slli_epi32(b, 16))};
+    odd = {_mm256_castsi256_ps(_mm256_and_si256(a, high)), _mm256_castsi256_ps(_mm256_and_si256(b, high))};
+  }
   static PREFGRAD_INLINE f32x16 load_f16(const uint16_t* p) {
     return {_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))),
             _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 8)))};
@@ -118,6 +125,7 @@ PREFGRAD_INLINE f32x16 operator*(f32x16 x, f32x16 y) { return {_mm256_mul_ps(x.a
 PREFGRAD_INLINE f32x16 operator/(f32x16 x, f32x16 y) { return {_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)}; }
 PREFGRAD_INLINE f32x16 fma(f32x16 x, f32x16 y, f32x16 z) { return {_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)}; }
 PREFGRAD_INLINE f32x16 fnma(f32x16 x, f32x16 y, f32x16 z) { return {_mm256_fnmadd_ps(x.a, y.a, z.a), _mm256_fnmadd_ps(x.b, y.b, z.b)}; }
+PREFGRAD_INLINE f32x16 fnma_once(f32x16 x, f32x16 y, f32x16 z) { return {_mm256_fnmadd_ps(x.a, y.a, z.a), _mm256_fnmadd_ps(x.b, y.b, z.b)}; }
 PREFGRAD_INLINE f32x16 maximum(f32x16 x, f32x16 y) { return {_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)}; }
 PREFGRAD_INLINE f32x16 minimum(f32x16 x, f32x16 y) { return {_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)}; }
 PREFGRAD_INLINE f32x16 square_root(f32x16 x) { return {_mm256_sqrt_ps(x.a), _mm256_sqrt_ps(x.b)}; }
@@ -150,12 +158,13 @@ PREFGRAD_INLINE f32x16 scale_by_power(f32x16 x, f32x16 n) {
   };
   return {scaled(x.a, bound.a), scaled(x.b, bound.b)};
 }
-// The same for a in [1/2, 2) and n from -150 to 0, `sum` = n + kRounder, whose lowest bits are the exponent of 2^(n + 32):
+// The same for a in [1/2, 2^60) and n from -190 to 63, `sum` = n + kRounder, whose lowest bits are the exponent of 2^(n + 64):
 // only the last multiplication can round.
+constexpr bool kAnyPower = false;
 PREFGRAD_INLINE f32x16 shrink_by_power(f32x16 x, f32x16 /* n */, f32x16 sum) {
   const auto scaled = [](__m256 f, __m256 s) {
     const __m256 power = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(s), 23));
-    return _mm256_mul_ps(_mm256_mul_ps(f, power), _mm256_set1_ps(0x1p-32f));
+    return _mm256_mul_ps(_mm256_mul_ps(f, _mm256_set1_ps(0x1p-64f)), power);
   };
   return {scaled(x.a, sum.a), scaled(x.b, sum.b)};
 }

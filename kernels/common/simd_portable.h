@@ -93,6 +93,12 @@ struct f32x16 {
   static PREFGRAD_INLINE f32x16 load(const float* p) { f32x16 o; float* r = o.v; PREFGRAD_EACH(16, p[i]); return o; }
   static PREFGRAD_INLINE f32x16 load_first(const float* p, int64_t n, float fill) { f32x16 o; float* r = o.v; PREFGRAD_EACH(16, i < n ? p[i] : fill); return o; }
   static PREFGRAD_INLINE f32x16 load_bf16(const uint16_t* p) { f32x16 o; float* r = o.v; PREFGRAD_EACH(16, real_of(static_cast<uint32_t>(p[i]) << 16)); return o; }
+  static PREFGRAD_INLINE void load_bf16_pair(const uint16_t* p, f32x16& even, f32x16& odd) {
+    for (int i = 0; i < 16; ++i) {
+      even.v[i] = real_of(static_cast<uint32_t>(p[2 * i]) << 16);
+      odd.v[i] = real_of(static_cast<uint32_t>(p[2 * i + 1]) << 16);
+    }
+  }
   static PREFGRAD_INLINE f32x16 load_f16(const uint16_t* p) { f32x16 o; float* r = o.v; PREFGRAD_EACH(16, float_from_half(p[i])); return o; }
 };
 PREFGRAD_INLINE void store(float* r, f32x16 a) { PREFGRAD_EACH(16, a.v[i]); }
@@ -148,8 +154,11 @@ PREFGRAD_INLINE f32x16 scale_by_power(f32x16 a, f32x16 n) {
   }
   return o;
 }
-// The same for a in [1/2, 2) and n from -150 to 0, `sum` = n + kRounder, whose lowest bits are the exponent of 2^(n + 32).
-PREFGRAD_INLINE f32x16 shrink_by_power(f32x16 a, f32x16 /* n */, f32x16 sum) { f32x16 o; float* r = o.v; PREFGRAD_EACH(16, a.v[i] * real_of(word_of(sum.v[i]) << 23) * 0x1p-32f); return o; }
+// c - a b rounded once, however `fma` rounds.
+PREFGRAD_INLINE f32x16 fnma_once(f32x16 a, f32x16 b, f32x16 c) { f32x16 o; float* r = o.v; PREFGRAD_EACH(16, static_cast<float>(c.v[i] - static_cast<double>(a.v[i]) * b.v[i])); return o; }
+// The same for a in [1/2, 2^60) and n from -190 to 63, `sum` = n + kRounder, whose lowest bits are the exponent of 2^(n + 64).
+constexpr bool kAnyPower = false;
+PREFGRAD_INLINE f32x16 shrink_by_power(f32x16 a, f32x16 /* n */, f32x16 sum) { f32x16 o; float* r = o.v; PREFGRAD_EACH(16, a.v[i] * 0x1p-64f * real_of(word_of(sum.v[i]) << 23)); return o; }
 PREFGRAD_INLINE f64x8 scale_by_power(f64x8 a, f64x8 n) {
   f64x8 o;
   for (int i = 0; i < 8; ++i) {

@@ -1,4 +1,4 @@
-// What both directions share: logits of three element types as f32, their transform, and e^(x - max).
+// What both directions share: logits of three element types as f32, and their transform.
 #pragma once
 #include "../common/math.h"
 
@@ -8,18 +8,29 @@ struct LogitF32 {
   using Element = float;
   static constexpr bool kStreams = true;
   static PREFGRAD_INLINE f32x16 load(const float* p) { return f32x16::load(p); }
+  // 64 elements in whatever order is cheapest, the same on every ISA.
+  static PREFGRAD_INLINE void load64(const float* p, f32x16 (&x)[4]) {
+    for (int k = 0; k < 4; ++k) x[k] = f32x16::load(p + 16 * k);
+  }
   static PREFGRAD_INLINE void store(float* p, f32x16 x) { prefgrad::PREFGRAD_ISA::store(p, x); }
 };
 struct LogitBf16 {
   using Element = uint16_t;
   static constexpr bool kStreams = false;
   static PREFGRAD_INLINE f32x16 load(const uint16_t* p) { return f32x16::load_bf16(p); }
+  static PREFGRAD_INLINE void load64(const uint16_t* p, f32x16 (&x)[4]) {
+    f32x16::load_bf16_pair(p, x[0], x[1]);
+    f32x16::load_bf16_pair(p + 32, x[2], x[3]);
+  }
   static PREFGRAD_INLINE void store(uint16_t* p, f32x16 x) { store_bf16(p, x); }
 };
 struct LogitF16 {
   using Element = uint16_t;
   static constexpr bool kStreams = false;
   static PREFGRAD_INLINE f32x16 load(const uint16_t* p) { return f32x16::load_f16(p); }
+  static PREFGRAD_INLINE void load64(const uint16_t* p, f32x16 (&x)[4]) {
+    for (int k = 0; k < 4; ++k) x[k] = f32x16::load_f16(p + 16 * k);
+  }
   static PREFGRAD_INLINE void store(uint16_t* p, f32x16 x) { store_f16(p, x); }
 };
 
@@ -79,30 +90,6 @@ constexpr int kAbreast = 4;
 constexpr int kAbreast = 2;
 #endif
 
-// gap <= 0 -> e^gap; a gap below -104, where that is 0 in f32, becomes -104, so that 0 * gap is 0 and not NaN. NaN
-// stays. The polynomial is that of exp in math.h, but ln 2 is one f32 number: results are too large by kGapExcess |gap|
-// of themselves, a tenth of what rounding the gap to f32 may cost. The rest stays within 0.73 ULP.
-constexpr double kGapExcess = 0.693147182464599609375 / 0.69314718055994530942 - 1.0;
-template <int count>
-PREFGRAD_INLINE void exp_gaps(f32x16* gap, f32x16* e) {
-  const f32x16 rounder = f32x16::set(kRounder), one = f32x16::set(1.0f);
-  f32x16 sum[count], n[count], r[count];
-#define PREFGRAD_EACH for (int k = 0; k < count; ++k)
-  PREFGRAD_EACH gap[k] = maximum(f32x16::set(-104.0f), gap[k]);
-  PREFGRAD_EACH sum[k] = fma(gap[k], f32x16::set(static_cast<float>(kLog2E)), rounder);
-  PREFGRAD_EACH n[k] = sum[k] - rounder;
-  PREFGRAD_EACH r[k] = fnma(n[k], f32x16::set(static_cast<float>(kLn2High + kLn2Low)), gap[k]);
-  PREFGRAD_EACH e[k] = fma(f32x16::set(0x1.6a234ep-10f), r[k], f32x16::set(0x1.123a6cp-7f));
-  PREFGRAD_EACH e[k] = fma(e[k], r[k], f32x16::set(0x1.5558f4p-5f));
-  PREFGRAD_EACH e[k] = fma(e[k], r[k], f32x16::set(0x1.555490p-3f));
-  PREFGRAD_EACH e[k] = fma(e[k], r[k], f32x16::set(0x1.fffffcp-2f));
-  PREFGRAD_EACH e[k] = fma(e[k], r[k], one);
-  PREFGRAD_EACH e[k] = fma(e[k], r[k], one);
-  PREFGRAD_EACH e[k] = shrink_by_power(e[k], n[k], sum[k]);
-#undef PREFGRAD_EACH
-}
-PREFGRAD_INLINE void exp_gaps4(f32x16 (&gap)[4], f32x16 (&e)[4]) {
-  for (int k = 0; k < 4; k += kAbreast) exp_gaps<kAbreast>(gap + k, e + k);
-}
+#define PREFGRAD_ABREAST for (int k = 0; k < kAbreast; ++k)
 
 }  // namespace prefgrad::PREFGRAD_ISA

@@ -47,6 +47,39 @@ export function nearlyCertain(random: RandomSource, V: number, top: number, at: 
   return { logits: logitsOf(data, [1, V]), tokens: typed('i32', [at]) }
 }
 
+/** Long rows whose largest logit lies far off or moves, and rows of which most is masked. One row a sample: rows are alone. */
+export function longRows(random: RandomSource): { name: string; inputs: Inputs }[] {
+  const V = 5001
+  const shapes: Record<string, (j: number) => number> = {
+    'climbs from -10 to 110': (j) => (120 * j) / V - 10,
+    'climbs from -300': (j) => (250 * j) / V - 300,
+    'climbs out of 40': (j) => 35 + (10 * j) / V,
+    'falls from 60': (j) => 60 - (90 * j) / V,
+    'lies at -90, with one 3 behind it': (j) => (j === 4900 ? 3 : -90),
+    'has one peak': (j) => (j === 3000 ? 25 : 0),
+    'has one peak among equals': (j) => (j % 1000 === 999 ? 30 : 0),
+    'lies at -100 beside one 0': (j) => (j === 1000 ? 0 : -100),
+    'is masked by -inf but for some': (j) => (j % 100 < 90 ? NINF : 0),
+    'is masked by -inf but for the last': (j) => (j < V - 1 ? NINF : 0),
+    'is masked by -1e9': (j) => (j % 7 === 0 ? 0 : -1e9),
+    'is masked by -3e38': (j) => (j % 7 === 0 ? 0 : -3e38),
+    'is masked by -3e38 and lies at 100': (j) => (j % 7 === 0 ? 100 : -3e38),
+    'has +inf behind it': (j) => (j === 4500 ? INF : 0),
+    'has +inf twice': (j) => (j === 4500 || j === 12 ? INF : 0),
+    'has NaN behind it': (j) => (j === 4500 ? Number.NaN : 0),
+  }
+  return Object.entries(shapes).flatMap(([name, at]) => {
+    const noise = normals(random, V)
+    const data = fill(V, (j) => at(j) + noise[j])
+    return (Math.abs(Math.min(...data.filter(Number.isFinite))) < 1e4 ? LOGIT_TYPES : (['f32', 'bf16'] as const)).map(
+      (dtype) => ({
+        name: `a row that ${name}, ${dtype}`,
+        inputs: { logits: logitsOf(data, [1, V], dtype), tokens: typed('i32', [1000]) },
+      }),
+    )
+  })
+}
+
 /** Widths with every remainder modulo 16, in all three element types. */
 export const WIDTHS = [
   1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 23, 31, 32, 33, 47, 63, 64, 65, 127, 128, 129, 255,
