@@ -26,8 +26,10 @@ struct MomentSums {
   f64x8 shift = f64x8::set(0.0), sum = f64x8::set(0.0), squares = f64x8::set(0.0);
 
   PREFGRAD_INLINE void start(double value) { shift = f64x8::set(value); }
+  // `every`: all lanes are valid.
+  template <bool every = false>
   PREFGRAD_INLINE void add(f64x8 x, m8 valid) {
-    const f64x8 d = select(valid, x - shift, f64x8::set(0.0));
+    const f64x8 d = every ? x - shift : select(valid, x - shift, f64x8::set(0.0));
     sum = sum + d;
     squares = fma(d, d, squares);
   }

@@ -44,14 +44,16 @@ inline void fill_nan(float* p, int64_t count) {
   for (int64_t i = 0; i < count; ++i) p[i] = std::numeric_limits<float>::quiet_NaN();
 }
 
-// Up to sixteen tokens. Where a token does not count, `load` gives 0 whatever memory holds, and `store` writes 0.
-template <bool whole>
+// Up to sixteen tokens; sixteen if `whole`, and all of them count if `every`. Where a token does not count, `load` gives 0
+// whatever memory holds, and `store` writes 0.
+template <bool whole, bool every>
 struct Block {
+  static constexpr bool kEvery = every;
   int64_t at;     // flat index of lane 0
   int64_t count;  // tokens of the sequence in this block
   m16 valid;
 
-  PREFGRAD_INLINE f32x16 load(const float* p) const { return select(valid, peek(p), f32x16::set(0.0f)); }
+  PREFGRAD_INLINE f32x16 load(const float* p) const { return counted(peek(p), f32x16::set(0.0f)); }
   PREFGRAD_INLINE f32x16 load_or(const float* p, float absent) const {
     return p == nullptr ? f32x16::set(absent) : load(p);
   }
@@ -59,9 +61,9 @@ struct Block {
   PREFGRAD_INLINE void store(float* p, f64x8 low, f64x8 high, bool add) const {
     if (add) {
       const f32x16 old = peek(p);
-      put(p, select(valid, narrow(low + low_f64(old), high + high_f64(old)), old));
+      put(p, counted(narrow(low + low_f64(old), high + high_f64(old)), old));
     } else {
-      put(p, select(valid, narrow(low, high), f32x16::set(0.0f)));
+      put(p, counted(narrow(low, high), f32x16::set(0.0f)));
     }
   }
   PREFGRAD_INLINE void clear(float* p, bool add) const {
@@ -69,6 +71,7 @@ struct Block {
   }
 
  private:
+  PREFGRAD_INLINE f32x16 counted(f32x16 x, f32x16 otherwise) const { return every ? x : select(valid, x, otherwise); }
   PREFGRAD_INLINE f32x16 peek(const float* p) const {
     return whole ? f32x16::load(p + at) : f32x16::load_first(p + at, count, 0.0f);
   }
@@ -85,14 +88,16 @@ struct Block {
 template <typename Body>
 PREFGRAD_INLINE void each_block(const uint8_t* valid, int64_t at, int64_t length, Body body) {
   int64_t i = 0;
-  for (; i + 16 <= length; i += 16) {
-    body(Block<true>{at + i, 16, valid == nullptr ? first16(16) : nonzero16(valid + at + i)});
+  if (valid == nullptr) {
+    for (; i + 16 <= length; i += 16) body(Block<true, true>{at + i, 16, first16(16)});
+  } else {
+    for (; i + 16 <= length; i += 16) body(Block<true, false>{at + i, 16, nonzero16(valid + at + i)});
   }
   const int64_t rest = length - i;
   if (rest == 0) return;
   uint8_t bytes[16] = {};
   for (int64_t l = 0; l < rest; ++l) bytes[l] = valid == nullptr || valid[at + i + l] != 0;
-  body(Block<false>{at + i, rest, nonzero16(bytes)});
+  body(Block<false, false>{at + i, rest, nonzero16(bytes)});
 }
 
 PREFGRAD_INLINE int64_t count_valid(const uint8_t* valid, Span s) {

@@ -1,5 +1,7 @@
 // See ppo_value_loss.h for the formula and the bytes, common/token_loss.h for the passes.
 #pragma once
+#include <type_traits>
+
 #include "../common/moments.h"
 #include "../common/token_loss.h"
 #include "ppo_value_loss.h"
@@ -32,48 +34,49 @@ struct PpoValueTerms {
       : a(args), coefficient(coefficient_of(args, sequence_of(args, b).count)) {}
 
   PREFGRAD_INLINE PpoValueSums chunk(int64_t first, int64_t count) const {
-    const f64x8 zero = f64x8::set(0.0), scale = f64x8::set(a.scale), clip = f64x8::set(a.clip);
-    const f64x8 slope = f64x8::set(2.0 * a.scale * coefficient);
+    const f64x8 zero = f64x8::set(0.0), clip = f64x8::set(a.clip), slope = f64x8::set(2.0 * a.scale * coefficient);
     const bool add = (a.accumulate & 2) != 0;
     f64x8 term = zero;
-    MomentSums errors, targets;
+    MomentSums errors, targets;  // of V - R and R
     int64_t clipped = 0, valid_count = 0;
-    const auto eight = [&](f64x8 V, f64x8 old, f64x8 R, f64x8 w, m8 valid) PREFGRAD_BODY {
+    const auto eight = [&](auto every, f64x8 V, f64x8 old, f64x8 R, f64x8 w, m8 valid) PREFGRAD_BODY {
       const f64x8 off = V - R, square = off * off;
       f64x8 worst = square, grad = slope * w * off;
       if (with_clip) {
-        const f64x8 low = old - clip, high = old + clip;
-        const f64x8 near = select(less(high, V), high, select(less(V, low), low, V)) - R;
-        // A NaN among the old values is compared with nothing, and must not look unclipped.
-        const f64x8 other = select(is_nan(old), old, near * near);
+        // A NaN among the old values goes through both.
+        const f64x8 near = minimum(maximum(V, old - clip), old + clip) - R, other = near * near;
+        // And must not look unclipped.
         const m8 larger = less(square, other), bad = is_nan(other);
         worst = select(larger | bad, other, square);
         grad = select(larger, zero, select(bad, other, grad));
         clipped += count_lanes(larger);
       }
       // Where a token does not count all of its inputs are 0.
-      term = fma(w, scale * worst, term);
-      errors.add(R - V, valid);
-      targets.add(R, valid);
+      term = fma(w, worst, term);
+      errors.add<decltype(every)::value>(off, valid);
+      targets.add<decltype(every)::value>(R, valid);
       return grad;
     };
     each_block(a.valid, first, count, [&](const auto& t) PREFGRAD_BODY {
-      const unsigned set = bits(t.valid);
+      constexpr std::bool_constant<std::decay_t<decltype(t)>::kEvery> every;
+      const unsigned set = every ? 0xffffu : bits(t.valid);
       if (set == 0) return t.clear(a.grad_value, add);
       if (valid_count == 0) {
         const int64_t i = t.at + __builtin_ctz(set);
-        errors.start(static_cast<double>(a.returns[i]) - a.value[i]);
+        errors.start(static_cast<double>(a.value[i]) - a.returns[i]);
         targets.start(a.returns[i]);
       }
       valid_count += __builtin_popcount(set);
       const f32x16 V = t.load(a.value), R = t.load(a.returns), w = t.load_or(a.weight, 1.0f);
       const f32x16 old = with_clip ? t.load(a.old_value) : V;
-      const f64x8 low = eight(low_f64(V), low_f64(old), low_f64(R), low_f64(w), low_half(t.valid));
-      const f64x8 high = eight(high_f64(V), high_f64(old), high_f64(R), high_f64(w), high_half(t.valid));
+      const f64x8 low = eight(every, low_f64(V), low_f64(old), low_f64(R), low_f64(w), low_half(t.valid));
+      const f64x8 high = eight(every, high_f64(V), high_f64(old), high_f64(R), high_f64(w), high_half(t.valid));
       t.store(a.grad_value, low, high, add);
     });
     const double n = static_cast<double>(valid_count);
-    return {sum(term), static_cast<double>(clipped), errors.moments(n), targets.moments(n)};
+    Moments error = errors.moments(n);
+    error.mean = 0.0 - error.mean;
+    return {a.scale * sum(term), static_cast<double>(clipped), error, targets.moments(n)};
   }
 };
 
