@@ -36,7 +36,8 @@ Where to
 
 Every implementation of a case works on the same inputs, is compared with float64 at sampled rows, and is timed in turn
 with the others; prefgrad runs twice, and what differs less than it does from itself is marked. PREFGRAD_PYTHON names the
-Python of the Python peers; NODE_PATH may point at onnxruntime-node.
+Python of the Python peers; NODE_PATH may point at onnxruntime-node and @tensorflow/tfjs. torch-openblas is a PyTorch of another
+Python, without MKL, where the first one has MKL: whole steps are held against both.
 
 --device webgpu measures prefgrad alone: time on the device by timestamp queries where the adapter has them, and whole calls.
 --device cuda is a bench of its own, beside PyTorch on the same GPU: its options are those of

@@ -16,8 +16,11 @@ const judge = (goal: Goal, work: Work, rows: readonly Row[], threads: number): G
       const text = `at least ${goal.atLeast * 100} % of the ceiling`
       return result(text, own?.ofCeiling, (share) => share >= goal.atLeast)
     }
-    case 'peers': {
-      const fastest = best(counted.filter((row) => goal.names.includes(row.peer)))
+    case 'peers':
+    case 'peer': {
+      const there = goal.names.filter((name) => counted.some(({ peer }) => peer === name))
+      const names = goal.of === 'peer' ? there.slice(0, 1) : there
+      const fastest = best(counted.filter(({ peer }) => names.includes(peer)))
       const text = `at least ${goal.atLeast} times the speed of ${fastest?.implementation ?? goal.names.join(' or ')}`
       return result(text, fastest?.ratio, (ratio) => ratio >= goal.atLeast)
     }

@@ -108,5 +108,5 @@ export const LEGEND = [
   'min, median, p20 and p80 are times of one call; the rate and every comparison are those of the least times.',
   'vs prefgrad: how many times as long as prefgrad it takes; ~ marks what this run cannot tell apart from prefgrad, ' +
     `because the times overlap, or differ less than those of '${AGAIN}': the same calls, timed as another implementation.`,
-  'max error: largest difference from float64 at sampled rows, as a share of the largest exact value.',
+  'max error: largest difference from float64 at sampled rows (of whole steps: from prefgrad), as a share of the largest value.',
 ]

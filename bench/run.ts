@@ -57,6 +57,7 @@ const findPeers = async (command: Command): Promise<{ usable: Peer[]; missing: R
   const missing: Results['missing'] = []
   for (const peer of wanted) {
     const why = await peer.missing()
+    if (wanted.length > 1 && (await peer.isAnother?.())) continue
     if (why === undefined) usable.push(peer)
     else missing.push({ peer: peer.name, why, install: peer.install })
   }

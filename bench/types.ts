@@ -15,12 +15,12 @@ export type Unit = 'GB/s' | 'GFLOP/s' | 'tokens/s'
 export type Variant = 'prepared' | 'with out' | 'eager'
 
 /**
- * What a case should reach. `ceiling`: share of the ceiling; `peers`: times faster than the fastest of them;
- * `rate`: in the case's unit; `time`: milliseconds a call, at most.
+ * What a case should reach. `ceiling`: share of the ceiling; `peers`: times faster than the fastest of them; `peer`: than the
+ * first of them that is there; `rate`: in the case's unit; `time`: milliseconds a call, at most.
  */
 export type Goal = { threads?: number } & (
   | { of: 'ceiling'; atLeast: number }
-  | { of: 'peers'; names: readonly string[]; atLeast: number }
+  | { of: 'peers' | 'peer'; names: readonly string[]; atLeast: number }
   | { of: 'rate'; atLeast: number }
   | { of: 'time'; variant: Variant; atMost: number }
 )
@@ -126,6 +126,8 @@ export interface Peer {
   mostThreads?: number
   /** Why it cannot be used; undefined: it can. */
   missing(): Promise<string | undefined>
+  /** Another peer is just this one, so that it is not measured twice. */
+  isAnother?(): Promise<boolean>
   open(setting: Setting): Promise<Session>
 }
 

@@ -130,7 +130,7 @@ const sumsOf = (device: Device, config: ModelConfig, pairs: readonly EncodedPair
 type Judged = Pick<Work, 'inputs' | 'options' | 'judged' | 'drive'>
 
 const goalOf = (millions: number): Goal[] =>
-  millions === 0 ? [] : [{ of: 'peers', names: ['torch'], atLeast: millions < 30 ? 2 : 1, threads: 2 }]
+  millions === 0 ? [] : [{ of: 'peer', names: ['torch-openblas', 'torch'], atLeast: millions < 30 ? 2 : 1, threads: 2 }]
 
 const family = (
   op: string,

@@ -15,6 +15,15 @@ export const peers: readonly Peer[] = [
     script: 'torch_peer.py',
     install: `${debian}, or pip install torch numpy`,
   }),
+  // Whole steps are held against PyTorch with the BLAS that ours is held against, whatever other PyTorch comes first.
+  pythonPeer({
+    name: 'torch-openblas',
+    modules: 'numpy, torch',
+    special: { condition: 'not torch.backends.mkl.is_available()', says: 'without MKL' },
+    script: 'torch_peer.py',
+    install: debian,
+    ops: ['ppoStep', 'dpoStep'],
+  }),
   pythonPeer({
     name: 'numpy',
     modules: 'numpy',

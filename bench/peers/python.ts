@@ -7,11 +7,20 @@ import { childSession } from './session.ts'
 /** Debian installs PyTorch for its own Python, which need not be the first one on the path. */
 export const interpreters = (): string[] => [process.env.PREFGRAD_PYTHON ?? [], 'python3', '/usr/bin/python3'].flat()
 
-/** The first interpreter that can import these modules. */
-export const findPython = async (modules: string): Promise<string | undefined> => {
+const found = new Map<string, Promise<string | undefined>>()
+
+/** The first interpreter that can import these modules, and of which a condition holds then. Looked for once. */
+export const findPython = (modules: string, condition = 'True'): Promise<string | undefined> => {
+  const key = `${modules}; ${condition}`
+  const python = found.get(key) ?? search(modules, condition)
+  found.set(key, python)
+  return python
+}
+
+const search = async (modules: string, condition: string): Promise<string | undefined> => {
   for (const python of interpreters()) {
     try {
-      await promisify(execFile)(python, ['-c', `import ${modules}`])
+      await promisify(execFile)(python, ['-c', `import ${modules}; exit(not (${condition}))`])
       return python
     } catch {}
   }
@@ -31,20 +40,22 @@ const environment = ({ threads, isa }: Setting): Record<string, string> => ({
   PYTHONDONTWRITEBYTECODE: '1',
 })
 
+interface PythonPeer extends Pick<Peer, 'name' | 'install' | 'ops'> {
+  modules: string
+  script: string
+  /** What else must hold, as an expression of Python, and in words. Whoever needs no more than the modules may be it already. */
+  special?: { condition: string; says: string }
+}
+
 /** A peer that is a Python script beside this file and needs some modules. */
-export const pythonPeer = (
-  given: Pick<Peer, 'name' | 'install' | 'ops'> & { modules: string; script: string },
-): Peer => {
-  const { modules, script, ...peer } = given
-  let python: Promise<string | undefined> | undefined
-  const find = (): Promise<string | undefined> => {
-    python ??= findPython(modules)
-    return python
-  }
+export const pythonPeer = ({ modules, script, special, ...peer }: PythonPeer): Peer => {
+  const find = (): Promise<string | undefined> => findPython(modules, special?.condition)
+  const wanted = special === undefined ? modules : `${modules} ${special.says}`
   return {
     ...peer,
     missing: async () =>
-      (await find()) === undefined ? `none of ${interpreters().join(', ')} can import ${modules}` : undefined,
+      (await find()) === undefined ? `none of ${interpreters().join(', ')} can import ${wanted}` : undefined,
+    ...(special && { isAnother: async () => (await find()) === (await findPython(modules)) }),
     open: async (setting) =>
       childSession({ peer: peer.name, program: (await find())!, script, environment: environment(setting) }, setting),
   }
