@@ -6,7 +6,9 @@
 
 namespace prefgrad::PREFGRAD_ISA {
 
-inline void bradley_terry_loss_terms(const BradleyTerryLoss& a, int64_t begin, int64_t end, int) {
+// `plain`: every first one is simply better, nothing is centered.
+template <bool plain>
+inline void bradley_terry_loss_items(const BradleyTerryLoss& a, int64_t begin, int64_t end) {
   const f64x8 zero = f64x8::set(0.0), half = f64x8::set(0.5), one = f64x8::set(1.0);
   const f64x8 smoothing = f64x8::set(a.label_smoothing), center = f64x8::set(a.center_coefficient);
   const double denominator = a.normalizer == a.normalizer ? a.normalizer : static_cast<double>(a.B);
@@ -14,17 +16,31 @@ inline void bradley_terry_loss_terms(const BradleyTerryLoss& a, int64_t begin, i
   LogisticBlock logistic;
   for (int64_t item = begin; item < end; ++item) {
     const int64_t stop = (item + 1) * kPairChunk < a.B ? (item + 1) * kPairChunk : a.B;
-    f64x8 loss = zero, accuracy = zero, margin = zero, chosen_sum = zero, rejected_sum = zero;
+    f64x8 loss = zero, accuracy = zero, chosen_sum = zero, rejected_sum = zero;
     for (int64_t block = item * kPairChunk; block < stop; block += kLogisticBlock) {
       const int64_t last = block + kLogisticBlock < stop ? block + kLogisticBlock : stop;
       for (int64_t i = block; i < last; i += 8) {
         const int64_t n = last - i;
-        const f64x8 gap = load_pairs(a.chosen, i, n, 0.0) - load_pairs(a.rejected, i, n, 0.0);
+        const f64x8 chosen = load_pairs(a.chosen, i, n, 0.0), rejected = load_pairs(a.rejected, i, n, 0.0);
+        const f64x8 gap = chosen - rejected;
         logistic.set(i - block, gap - load_pairs(a.margin, i, n, 0.0));
+        chosen_sum = chosen_sum + first_pairs(chosen, n);
+        rejected_sum = rejected_sum + first_pairs(rejected, n);
+        if (!plain) continue;
+        const f64x8 right = select(less(zero, gap), one, select(equal(gap, zero), half, zero));
+        accuracy = accuracy + first_pairs(right, n);
       }
-      logistic.find(last - block);
+      logistic.find<plain>(last - block);
       for (int64_t i = block; i < last; i += 8) {
         const int64_t n = last - i;
+        const Logistic s = logistic[i - block];
+        if constexpr (plain) {
+          const f64x8 pull = scale * s.down;
+          store_pairs(a.grad_chosen, i, n, zero - pull, (a.accumulate & 2) != 0);
+          store_pairs(a.grad_rejected, i, n, pull, (a.accumulate & 4) != 0);
+          loss = loss - first_pairs(s.log_up, n);
+          continue;
+        }
         const f64x8 chosen = load_pairs(a.chosen, i, n, 0.0), rejected = load_pairs(a.rejected, i, n, 0.0);
         f64x8 preference = load_pairs(a.preference, i, n, 1.0);
         const m8 bad = ~(less_equal(zero, preference) & less_equal(preference, one));
@@ -38,7 +54,6 @@ inline void bradley_terry_loss_terms(const BradleyTerryLoss& a, int64_t begin, i
         const f64x8 p = (one - smoothing) * preference + smoothing * (one - preference);
         const f64x8 w = load_pairs(a.weight, i, n, 1.0);
         // A side of weight 0 is left out, so that an infinite score difference in its favour costs nothing.
-        const Logistic s = logistic[i - block];
         const f64x8 first = select(equal(p, zero), zero, p * s.log_up);
         const f64x8 second = select(equal(p, one), zero, (one - p) * s.log_down);
         const f64x8 term = w * (center * total * total - first - second);
@@ -50,30 +65,32 @@ inline void bradley_terry_loss_terms(const BradleyTerryLoss& a, int64_t begin, i
         const m8 agree = (less(zero, gap) & less(half, p)) | (less(gap, zero) & less(p, half));
         accuracy = accuracy + first_pairs(select(undecided, half, select(agree, one, zero)), n);
         loss = loss + first_pairs(term, n);
-        margin = margin + first_pairs(gap, n);
-        chosen_sum = chosen_sum + first_pairs(chosen, n);
-        rejected_sum = rejected_sum + first_pairs(rejected, n);
       }
     }
     double* sums = a.workspace + item * kPairSums;
     sums[0] = sum(loss);
     sums[1] = sum(accuracy);
-    sums[2] = sum(margin);
-    sums[3] = sum(chosen_sum);
-    sums[4] = sum(rejected_sum);
+    sums[2] = sum(chosen_sum);
+    sums[3] = sum(rejected_sum);
   }
 }
 
+inline void bradley_terry_loss_terms(const BradleyTerryLoss& a, int64_t begin, int64_t end, int) {
+  const bool plain = a.preference == nullptr && a.weight == nullptr && a.label_smoothing == 0.0 && a.center_coefficient == 0.0;
+  plain ? bradley_terry_loss_items<true>(a, begin, end) : bradley_terry_loss_items<false>(a, begin, end);
+}
+
 inline void bradley_terry_loss_finish(const BradleyTerryLoss& a, int64_t, int64_t, int) {
-  double total[5] = {};
+  double total[4] = {};
   for (int64_t item = 0; item * kPairChunk < a.B; ++item) {
-    for (int k = 0; k < 5; ++k) total[k] += a.workspace[item * kPairSums + k];
+    for (int k = 0; k < 4; ++k) total[k] += a.workspace[item * kPairSums + k];
   }
   const double denominator = a.normalizer == a.normalizer ? a.normalizer : static_cast<double>(a.B);
   a.loss[0] = a.B > 0 ? static_cast<float>(total[0] / denominator) : 0.0f;
   a.stats[0] = static_cast<float>(total[0]);
   a.stats[1] = a.stats[2] = static_cast<float>(a.B);
-  for (int k = 1; k < 5; ++k) a.stats[k + 2] = static_cast<float>(total[k]);
+  const double stats[4] = {total[1], total[2] - total[3], total[2], total[3]};
+  for (int k = 0; k < 4; ++k) a.stats[k + 3] = static_cast<float>(stats[k]);
 }
 
 }  // namespace prefgrad::PREFGRAD_ISA

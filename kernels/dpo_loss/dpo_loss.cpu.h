@@ -40,7 +40,8 @@ struct DpoPairs {
   PREFGRAD_INLINE f64x8 q(const DpoLoss& a) const { return a.normalize == 0.0 ? rejected : rejected / rejected_length; }
 };
 
-template <int kind>
+// `plain`: kSigmoid without smoothing, weights and lengths.
+template <int kind, bool plain = false>
 inline void dpo_loss_items(const DpoLoss& a, int64_t begin, int64_t end) {
   const f64x8 zero = f64x8::set(0.0), half = f64x8::set(0.5), one = f64x8::set(1.0), beta = f64x8::set(a.beta);
   const DpoSettings settings(a);
@@ -52,23 +53,37 @@ inline void dpo_loss_items(const DpoLoss& a, int64_t begin, int64_t end) {
   };
   for (int64_t item = begin; item < end; ++item) {
     const int64_t stop = (item + 1) * kPairChunk < a.B ? (item + 1) * kPairChunk : a.B;
-    f64x8 loss = zero, accuracy = zero, margin = zero, chosen_sum = zero, rejected_sum = zero;
+    f64x8 loss = zero, accuracy = zero, chosen_sum = zero, rejected_sum = zero;
     for (int64_t block = item * kPairChunk; block < stop; block += kLogisticBlock) {
       const int64_t last = block + kLogisticBlock < stop ? block + kLogisticBlock : stop;
-      if (kDpoLogistics<kind> > 0) {
-        for (int64_t i = block; i < last; i += 8) {
-          const DpoPairs pairs(a, i, last - i);
-          const f64x8 c = pairs.c(a), q = pairs.q(a);
-          logistics[0].set(i - block, dpo_argument<kind, 0>(c, q, settings));
-          if (kDpoLogistics<kind> > 1) logistics[1].set(i - block, dpo_argument<kind, 1>(c, q, settings));
-        }
-        for (int which = 0; which < kDpoLogistics<kind>; ++which) logistics[which].find(last - block);
-      }
       for (int64_t i = block; i < last; i += 8) {
         const int64_t n = last - i;
-        const f64x8 w = load_pairs(a.weight, i, n, 1.0), factor = w * scale;
         const DpoPairs pairs(a, i, n);
+        const f64x8 chosen = beta * pairs.chosen, rejected = beta * pairs.rejected;
+        store_pairs(a.chosen_reward, i, n, chosen, false);
+        store_pairs(a.rejected_reward, i, n, rejected, false);
+        const f64x8 right = select(less(rejected, chosen), one, select(equal(chosen, rejected), half, zero));
+        accuracy = accuracy + first_pairs(right, n);
+        chosen_sum = chosen_sum + first_pairs(chosen, n);
+        rejected_sum = rejected_sum + first_pairs(rejected, n);
+        const f64x8 c = pairs.c(a), q = pairs.q(a);
+        if (kDpoLogistics<kind> > 0) logistics[0].set(i - block, dpo_argument<kind, 0>(c, q, settings));
+        if (kDpoLogistics<kind> > 1) logistics[1].set(i - block, dpo_argument<kind, 1>(c, q, settings));
+      }
+      for (int which = 0; which < kDpoLogistics<kind>; ++which) logistics[which].find<plain>(last - block);
+      for (int64_t i = block; i < last; i += 8) {
+        const int64_t n = last - i;
         const Logistic first = logistic(0, i - block), second = logistic(1, i - block);
+        if constexpr (plain) {
+          const f64x8 pull = scale * (beta * first.down);
+          store_pairs(a.losses, i, n, zero - first.log_up, false);
+          store_pairs(a.grad_policy_chosen, i, n, zero - pull, (a.accumulate & 4) != 0);
+          store_pairs(a.grad_policy_rejected, i, n, pull, (a.accumulate & 8) != 0);
+          loss = loss - first_pairs(first.log_up, n);
+          continue;
+        }
+        const DpoPairs pairs(a, i, n);
+        const f64x8 w = load_pairs(a.weight, i, n, 1.0), factor = w * scale;
         DpoTerm term = dpo_term<kind>(pairs.c(a), pairs.q(a), settings, first, second);
         if (a.normalize != 0.0) {
           term.by_chosen = term.by_chosen / pairs.chosen_length;
@@ -77,23 +92,14 @@ inline void dpo_loss_items(const DpoLoss& a, int64_t begin, int64_t end) {
         store_pairs(a.losses, i, n, term.loss, false);
         store_pairs(a.grad_policy_chosen, i, n, scaled(factor, term.by_chosen), (a.accumulate & 4) != 0);
         store_pairs(a.grad_policy_rejected, i, n, scaled(factor, term.by_rejected), (a.accumulate & 8) != 0);
-        const f64x8 chosen = beta * pairs.chosen, rejected = beta * pairs.rejected;
-        store_pairs(a.chosen_reward, i, n, chosen, false);
-        store_pairs(a.rejected_reward, i, n, rejected, false);
-        const f64x8 right = select(less(rejected, chosen), one, select(equal(chosen, rejected), half, zero));
         loss = loss + first_pairs(scaled(w, term.loss), n);
-        accuracy = accuracy + first_pairs(right, n);
-        margin = margin + first_pairs(chosen - rejected, n);
-        chosen_sum = chosen_sum + first_pairs(chosen, n);
-        rejected_sum = rejected_sum + first_pairs(rejected, n);
       }
     }
     double* sums = a.workspace + item * kPairSums;
     sums[0] = sum(loss);
     sums[1] = sum(accuracy);
-    sums[2] = sum(margin);
-    sums[3] = sum(chosen_sum);
-    sums[4] = sum(rejected_sum);
+    sums[2] = sum(chosen_sum);
+    sums[3] = sum(rejected_sum);
   }
 }
 
@@ -109,20 +115,24 @@ inline void dpo_loss_terms(const DpoLoss& a, int64_t begin, int64_t end, int) {
     case kApoZero: return dpo_loss_items<kApoZero>(a, begin, end);
     case kApoDown: return dpo_loss_items<kApoDown>(a, begin, end);
     case kDiscopop: return dpo_loss_items<kDiscopop>(a, begin, end);
-    default: return dpo_loss_items<kSigmoid>(a, begin, end);  // and kSigmoidNorm
+    default: break;
   }
+  // kSigmoid and kSigmoidNorm
+  const bool plain = a.smoothing == 0.0 && a.weight == nullptr && a.normalize == 0.0;
+  plain ? dpo_loss_items<kSigmoid, true>(a, begin, end) : dpo_loss_items<kSigmoid>(a, begin, end);
 }
 
 inline void dpo_loss_finish(const DpoLoss& a, int64_t, int64_t, int) {
-  double total[5] = {};
+  double total[4] = {};
   for (int64_t item = 0; item * kPairChunk < a.B; ++item) {
-    for (int k = 0; k < 5; ++k) total[k] += a.workspace[item * kPairSums + k];
+    for (int k = 0; k < 4; ++k) total[k] += a.workspace[item * kPairSums + k];
   }
   const double denominator = a.normalizer == a.normalizer ? a.normalizer : static_cast<double>(a.B);
   a.loss[0] = a.B > 0 ? static_cast<float>(total[0] / denominator) : 0.0f;
   a.stats[0] = static_cast<float>(total[0]);
   a.stats[1] = a.stats[2] = static_cast<float>(a.B);
-  for (int k = 1; k < 5; ++k) a.stats[k + 2] = static_cast<float>(total[k]);
+  const double stats[4] = {total[1], total[2] - total[3], total[2], total[3]};
+  for (int k = 0; k < 4; ++k) a.stats[k + 3] = static_cast<float>(stats[k]);
 }
 
 }  // namespace prefgrad::PREFGRAD_ISA
