@@ -54,6 +54,17 @@ test('a cut whose next value is not known is refused', () => {
   assert.doesNotThrow(() => gae({ ...last, bootstrap: f32(1) }))
 })
 
+test('a truncated last step has the bootstrap, in sequences of every length', () => {
+  for (let T = 1; T <= 49; T++) {
+    const [rewards, values] = [normals(1, T), normals(2, T)].map((data) => ({ data, shape: [1, T] }))
+    const truncated = { data: Uint8Array.from({ length: T }, (_, t) => Number(t === T - 1)), shape: [1, T] }
+    const bootstrap = f32(3)
+    const whole = gae({ rewards, values, bootstrap })
+    sameBits(gae({ rewards, values, bootstrap, truncated }).advantages.data, whole.advantages.data)
+    assert.throws(() => gae({ rewards, values, truncated }), refusal('ERR_BAD_VALUE', 'truncated'))
+  }
+})
+
 test("a gap costs no decay with 'carry' and decays with 'zero'", () => {
   // Steps 0 and 3 count. carry: A_3 = 8 - 2 = 6; d_0 = 4 + 2 / 2 - 1 = 4, A_0 = 4 + 6 / 4 = 5.5.
   // zero: A_3 = 6; A_2 = 0 + 2 / 2 - 0 + 6 / 4 = 2.5; A_1 = 2.5 / 4 = 0.625; d_0 = 4 + 0 - 1 = 3, A_0 = 3 + 0.625 / 4.

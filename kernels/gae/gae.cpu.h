@@ -12,7 +12,7 @@ constexpr int64_t kGaeBlock = 512;
 struct GaeWalk {
   int64_t b, start, steps;  // start: the token of step 0
   int64_t at;               // the token behind the next step to be gathered
-  float following;          // the value of the step gathered last
+  float following;          // the value of the step gathered last; at first what follows the last step of all
 };
 
 // Tokens that lie side by side, and the step that the first of them is.
@@ -86,7 +86,7 @@ inline void gather_steps(const Gae& a, GaeWalk& walk, int64_t first, int64_t n, 
   if (a.next_values == nullptr) {
     const bool last = first + n == walk.steps;
     for (int64_t k = 0; k + 1 < n; ++k) block.following[k] = block.value[k + 1];
-    block.following[n - 1] = !last ? walk.following : a.bootstrap != nullptr ? a.bootstrap[walk.b] : 0.0f;
+    block.following[n - 1] = walk.following;
     const int64_t unknown = last && a.bootstrap != nullptr ? n - 1 : n;
     for (int64_t r = 0; a.truncated != nullptr && r < block.run_count; ++r) {
       for (int64_t k = block.runs[r].step; k < block.runs[r].step + block.runs[r].length && k < unknown; ++k) {
@@ -109,9 +109,11 @@ inline void scatter_steps(const Gae& a, const GaeWalk& walk, int64_t n, GaeBlock
   block.scatter(block.returns, returns);
 }
 
-// Is there a truncated step whose next value must be looked for, or is missing?
-inline bool has_open_cut(const Gae& a, int64_t start, int64_t steps) {
+// Is there a truncated step among the first `steps` whose next value is missing? The last of all has the bootstrap.
+inline bool has_open_cut(const Gae& a, const GaeWalk& walk, int64_t steps) {
   if (a.truncated == nullptr || a.next_values != nullptr) return false;
+  if (steps == walk.steps && a.bootstrap != nullptr) --steps;
+  const int64_t start = walk.start;
   uint8_t open = 0;
   for (int64_t i = start; i < start + steps; ++i) {
     open = static_cast<uint8_t>(open | (a.truncated[i] != 0 && (a.terminated == nullptr || a.terminated[i] == 0)));
@@ -123,9 +125,9 @@ inline bool has_open_cut(const Gae& a, int64_t start, int64_t steps) {
 inline void gae_sequence(const Gae& a, GaeWalk walk, bool gapless, double lambda, float* advantages, float* returns) {
   GaeBlock block;
   const double decay = a.gamma * lambda;
-  // Steps that lie side by side are scanned where they are: all whole groups but the last, which has the end in it.
-  int64_t direct = gapless ? (walk.steps - 1) / 16 * 16 : 0;
-  if (has_open_cut(a, walk.start, direct)) direct = 0;
+  // Steps that lie side by side are scanned where they are, in whole groups.
+  int64_t direct = gapless ? walk.steps / 16 * 16 : 0;
+  if (has_open_cut(a, walk, direct)) direct = 0;
   double carry = 0.0;
   for (int64_t end = walk.steps; end > direct;) {
     int64_t first = (end - 1) / kGaeBlock * kGaeBlock;
@@ -137,9 +139,8 @@ inline void gae_sequence(const Gae& a, GaeWalk walk, bool gapless, double lambda
     end = first;
   }
   const auto from_start = [&](auto* p) { return p == nullptr ? p : p + walk.start; };
-  const Steps steps{from_start(a.rewards), from_start(a.values),
-                    a.next_values != nullptr ? from_start(a.next_values) : from_start(a.values) + 1,
-                    from_start(a.terminated), from_start(a.truncated)};
+  const Steps steps{from_start(a.rewards),    from_start(a.values),    from_start(a.next_values),
+                    from_start(a.terminated), from_start(a.truncated), walk.following};
   scan_steps(steps, direct, a.gamma, decay, carry, from_start(advantages), from_start(returns));
 }
 
@@ -163,7 +164,8 @@ inline void gae_forward(const Gae& a, int64_t begin, int64_t end, int) {
     clear(span.start, gapless ? start : span.start + span.length);
     if (gapless) clear(behind, span.start + span.length);
     if (count == 0) continue;
-    const GaeWalk walk{b, start, a.mask_mode == 0 ? count : behind - start, behind, 0.0f};
+    const GaeWalk walk{b, start, a.mask_mode == 0 ? count : behind - start, behind,
+                       a.bootstrap != nullptr ? a.bootstrap[b] : 0.0f};
     const double lambda = a.lambdas != nullptr ? static_cast<double>(a.lambdas[b]) : a.lambda;
     if (a.value_lambda != a.value_lambda) {
       gae_sequence(a, walk, gapless, lambda, a.advantages, a.returns);

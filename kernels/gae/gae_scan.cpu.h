@@ -5,11 +5,12 @@
 
 namespace prefgrad::PREFGRAD_ISA {
 
-// Steps i of a stretch: reward, value, and the value that follows unless the step is terminated. A terminated or
-// truncated step has no trace behind it; null: none is.
+// Steps i of a stretch: reward, value, and the value that follows unless the step is terminated (null: that of the next step,
+// and `behind` after the last). A terminated or truncated step has no trace behind it; null: none is.
 struct Steps {
   const float *reward, *value, *following;
   const uint8_t *terminated, *truncated;
+  float behind = 0.0f;
 };
 
 // Eight maps A -> b + a A, of which lane l is step l. After three rounds lane l is the composition of steps l to 7.
@@ -47,14 +48,20 @@ struct Scan {
   float *advantages, *returns;
 };
 
+// What the steps behind leave: A in all lanes, and their values, of which only the first is looked at.
+struct Behind {
+  f64x8 carry, value;
+};
+
 // Steps i to i + 7; `end`: nothing follows, `cut`: no trace behind it. Without cuts, both are empty.
 template <bool cuts>
-PREFGRAD_INLINE void scan_eight(const Scan& s, int64_t i, m8 end, m8 cut, f64x8& carry) {
+PREFGRAD_INLINE void scan_eight(const Scan& s, int64_t i, m8 end, m8 cut, Behind& behind) {
   const f64x8 zero = f64x8::set(0.0), value = f64_of(s.steps.value + i);
-  f64x8 next = f64_of(s.steps.following + i);
+  f64x8 next = s.steps.following == nullptr ? later<1>(value, behind.value) : f64_of(s.steps.following + i);
+  behind.value = value;
   if (cuts) next = select(end, zero, next);
   const f64x8 delta = fma(s.gamma, next, f64_of(s.steps.reward + i) - value);
-  const f64x8 sums = scan<cuts>(cuts ? decays_of(select(cut, zero, s.decays.one)) : s.decays, delta, carry);
+  const f64x8 sums = scan<cuts>(cuts ? decays_of(select(cut, zero, s.decays.one)) : s.decays, delta, behind.carry);
   if (s.advantages != nullptr) store_f32(s.advantages + i, sums);
   if (s.returns != nullptr) store_f32(s.returns + i, sums + value);
 }
@@ -65,7 +72,7 @@ inline void scan_steps(const Steps& steps, int64_t n, double gamma, double decay
                        float* returns) {
   const Scan s{steps, f64x8::set(gamma), decays_of(f64x8::set(decay)), advantages, returns};
   const m16 none = first16(0);
-  f64x8 behind = f64x8::set(carry);
+  Behind behind{f64x8::set(carry), f64x8::set(steps.behind)};
   for (int64_t i = n - 16; i >= 0; i -= 16) {
     const m16 terminated = steps.terminated == nullptr ? none : nonzero16(steps.terminated + i);
     const m16 cut = steps.truncated == nullptr ? terminated : terminated | nonzero16(steps.truncated + i);
@@ -78,7 +85,7 @@ inline void scan_steps(const Steps& steps, int64_t n, double gamma, double decay
       scan_eight<false>(s, i, low_half(none), low_half(none), behind);
     }
   }
-  carry = first_lane(behind);
+  carry = first_lane(behind.carry);
 }
 
 }  // namespace prefgrad::PREFGRAD_ISA
