@@ -28,7 +28,8 @@ On what
   --peers a,b         peers to compare with, or none (default: all that are installed)
   --repeats N         samples of each implementation (default: 9)
   --seconds N         begin no further case after so many, and name what was left out (default: 220 where neither --op,
-                      --all nor --save is given, so that the representative set takes less than five minutes)
+                      --all nor --save is given, so that the representative set takes less than five minutes); the
+                      first case of every op comes before the second ones
 
 Where to
   --json FILE         write the results as JSON

@@ -19,6 +19,17 @@ const sizes = (family: Family, text: string): number[] | undefined => {
   return shape.length === family.letters.split('x').length ? shape : undefined
 }
 
+/** The first case of every op, then the second ones, and so on: where time is short, no op goes without. */
+export const everyOpFirst = (planned: readonly Planned[]): Planned[] => {
+  const seen = new Map<string, number>()
+  const ranked = planned.map((one) => {
+    const rank = seen.get(one.family.op) ?? 0
+    seen.set(one.family.op, rank + 1)
+    return { one, rank }
+  })
+  return ranked.sort((a, b) => a.rank - b.rank).map(({ one }) => one)
+}
+
 /** `isas`: what the processor has, best first. */
 export const planCases = (command: Command, isas: readonly string[]): Planned[] => {
   for (const isa of command.isas ?? []) {

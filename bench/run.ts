@@ -15,7 +15,7 @@ import type { GrowthCurve } from './growth_types.ts'
 import { Bench } from './measure.ts'
 import { markNoise } from './noise.ts'
 import { peers as allPeers } from './peers/index.ts'
-import { type Planned, planCases } from './plan.ts'
+import { everyOpFirst, type Planned, planCases } from './plan.ts'
 import { aboutLines, caseText, ceilingLines, environmentLines, LEGEND, slowPeerLines } from './report.ts'
 import { type FullResults, RESULTS_FOLDER, saveResults, writePlots, writeReport } from './results.ts'
 import { lossSentences } from './results_summary.ts'
@@ -110,9 +110,10 @@ const measureAll = async (command: Command, environment: Environment, out: Out):
   print(`\n${ceilingLines(ceilings).join('\n')}\n`)
   if (planned.length > 0) print(`${LEGEND.join('\n')}\n`)
 
+  const inOrder = Number.isFinite(command.seconds) ? everyOpFirst(planned) : planned
   const bench = new Bench({ ceilings: loaded, peers: usable, threads, repeats: command.repeats, progress })
   try {
-    const { cases, left } = await measureCases(bench, planned, command.seconds, print)
+    const { cases, left } = await measureCases(bench, inOrder, command.seconds, print)
     const peers = await bench.about()
     print([...aboutLines(peers), ...slowPeerLines(peers, ceilings)].join('\n'))
     if (left.length > 0) print(`left out after ${command.seconds} s (--seconds, --op): ${left.join('; ')}`)

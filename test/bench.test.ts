@@ -8,7 +8,7 @@ import { largestError } from '../bench/accuracy.ts'
 import { families } from '../bench/cases/index.ts'
 import { readCommand } from '../bench/command.ts'
 import { judgeGoals } from '../bench/goals.ts'
-import { planCases } from '../bench/plan.ts'
+import { everyOpFirst, planCases } from '../bench/plan.ts'
 import { caseText } from '../bench/report.ts'
 import { resultsMarkdown } from '../bench/results_markdown.ts'
 import { runBench } from '../bench/run.ts'
@@ -90,6 +90,17 @@ describe('bench', () => {
     assert.ok(plan().length < plan('--all').length)
     assert.throws(() => plan('--isa', 'avx512'), refusal('ERR_NO_DEVICE', 'isa'))
     assert.throws(() => plan('--op', 'gae', '--shape', '2x3x4'), /no case fits/)
+  })
+
+  test('where time is short no op goes without: the first case of each, then the second ones', () => {
+    const planned = planCases(command(), ['avx2'])
+    const names = everyOpFirst(planned).map(({ family }) => family.op)
+    const ops = new Set(planned.map(({ family }) => family.op))
+    assert.equal(names.length, planned.length)
+    assert.deepEqual(new Set(names.slice(0, ops.size)), ops)
+    const shapesOf = (list: typeof planned, op: string) =>
+      list.filter(({ family }) => family.op === op).map(({ shape }) => shape.join('x'))
+    for (const op of ops) assert.deepEqual(shapesOf(everyOpFirst(planned), op), shapesOf(planned, op))
   })
 
   test('every family has a representative case of its own letters, and makes what it says', () => {
