@@ -175,6 +175,8 @@ describe('bench', () => {
       { of: 'ceiling', atLeast: 0.75, threads: 2 },
       { of: 'peers', names: ['torch', 'numpy'], atLeast: 2 },
       { of: 'peers', names: ['onnxruntime'], atLeast: 2 },
+      // The first that has times, not the fastest.
+      { of: 'peer', names: ['onnxruntime', 'torch', 'numpy'], atLeast: 2 },
     ]
     const rows = [
       row('prefgrad', 1, { ofCeiling: 0.8 }),
@@ -188,6 +190,7 @@ describe('bench', () => {
         [0.8, true],
         [1.5, false],
         [undefined, undefined],
+        [3, true],
       ],
     )
     const text = caseText({ op: 'x', shape: '1', dtype: 'f32', isa: 'avx2', unit: 'GB/s', amount: 1, rows, goals: [] })

@@ -69,7 +69,8 @@ test('the entropy of equal logits is log V', () => {
 })
 
 test('adding a constant to a row changes nothing but rowMax', () => {
-  // Whole numbers: the subtractions are exact. But rows of large numbers are added up by other roundings.
+  // Whole numbers: the subtractions are exact. A row of ordinary numbers is added up without them, by other roundings; among rows
+  // of large ones the bits are the same.
   const base = Array.from({ length: 37 }, (_, j) => (j * 7) % 23)
   const tokens = i32(5)
   const low = tokenLogprobs({ logits: rows(base), tokens }, { entropy: true })
@@ -78,6 +79,10 @@ test('adding a constant to a row changes nothing but rowMax', () => {
   near(high.logSum.data[0], low.logSum.data[0], 2)
   near(high.entropy!.data[0], low.entropy!.data[0], 2)
   assert.equal(high.rowMax.data[0], low.rowMax.data[0] + 64)
+  const higher = tokenLogprobs({ logits: rows(base.map((x) => x + 128)), tokens }, { entropy: true })
+  sameBits(higher.logprob.data, high.logprob.data)
+  sameBits(higher.logSum.data, high.logSum.data)
+  sameBits(higher.entropy!.data, high.entropy!.data)
 })
 
 test('the probabilities of all tokens add up to 1', () => {

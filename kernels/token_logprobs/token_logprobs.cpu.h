@@ -142,8 +142,8 @@ struct Source {
 using Copies = Source<LogitF32, Untouched>;
 
 // n x, a multiple of 128. `plain`: the base is 0, and -inf makes the sum NaN.
-template <bool entropy, bool plain, typename Source>
-PREFGRAD_INLINE Terms terms_of(Source source, int64_t n, float base, float largest) {
+template <bool entropy, bool plain, typename From>
+PREFGRAD_INLINE Terms terms_of(From source, int64_t n, float base, float largest) {
   const f32x16 bases = f32x16::set(base), largests = f32x16::set(largest), least = f32x16::set(kLeastGap);
   Terms out;
   for (int64_t i = 0; i < n; i += 128) {
