@@ -27,6 +27,16 @@
 #define PREFGRAD_BODY
 #endif
 
+namespace prefgrad::PREFGRAD_ISA {
+
+// Added to a number n below 2^22, this leaves n rounded to a whole number, plus 191, in the lowest bits of the sum; and
+// subtracted again it gives that whole number.
+constexpr float kRounder = 12582912.0f + 191.0f;  // 1.5 * 2^23; 191 = 127 + 64 biases the exponent of 2^(n + 64)
+// The same for n in 32nds: its lowest five bits are the fraction.
+constexpr float kFineRounder = 12582912.0f / 32.0f + 191.0f;
+
+}  // namespace prefgrad::PREFGRAD_ISA
+
 #if defined(__AVX512F__)
 #include "simd_avx512.h"
 #elif defined(__AVX2__) && defined(__FMA__)
@@ -36,10 +46,6 @@
 #endif
 
 namespace prefgrad::PREFGRAD_ISA {
-
-// Added to a number n below 2^22, this leaves n rounded to a whole number, plus 191, in the lowest bits of the sum; and
-// subtracted again it gives that whole number.
-constexpr float kRounder = 12582912.0f + 191.0f;  // 1.5 * 2^23; 191 = 127 + 64 biases the exponent of 2^(n + 64)
 
 // After the last `stream` of a thread, so that other threads see them all.
 PREFGRAD_INLINE void stream_fence() {

@@ -79,13 +79,6 @@ struct f32x16 {
     };
     return {widen(p), widen(p + 8)};
   }
-  static PREFGRAD_INLINE void load_bf16_pair(const uint16_t* p, f32x16& even, f32x16& odd) {
-    const __m256i high = _mm256_set1_epi32(static_cast<int>(0xffff0000u));
-    const __m256i a = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
-    const __m256i b = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 16));
-    even = {_mm256_castsi256_ps(_mm256_slli_epi32(a, 16)), _mm256_castsi256_ps(_mm256_slli_epi32(b, 16))};
-    odd = {_mm256_castsi256_ps(_mm256_and_si256(a, high)), _mm256_castsi256_ps(_mm256_and_si256(b, high))};
-  }
   static PREFGRAD_INLINE f32x16 load_f16(const uint16_t* p) {
     return {_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))),
             _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 8)))};
@@ -168,18 +161,58 @@ PREFGRAD_INLINE f32x16 shrink_by_power(f32x16 x, f32x16 /* n */, f32x16 sum) {
   };
   return {scaled(x.a, sum.a), scaled(x.b, sum.b)};
 }
+// t_j 2^N for n = N + j / 32 from -190 to 63; `sum` is n + kFineRounder, whose bits are j and the exponent of 2^(N + 64).
+struct PowerTable {
+  __m256 t[4];  // by 2^-64, so that only the last multiplication can round
+  static PREFGRAD_INLINE PowerTable set(const float (&values)[32]) {
+    PowerTable out;
+    for (int k = 0; k < 4; ++k) out.t[k] = _mm256_mul_ps(_mm256_loadu_ps(values + 8 * k), _mm256_set1_ps(0x1p-64f));
+    return out;
+  }
+  PREFGRAD_INLINE __m256 scaled(__m256 sum) const {
+    const __m256i bits = _mm256_castps_si256(sum);
+    const __m256 second = _mm256_castsi256_ps(_mm256_slli_epi32(bits, 28));  // sign: whether j is in the second eight of sixteen
+    const __m256 upper = _mm256_castsi256_ps(_mm256_slli_epi32(bits, 27));
+    const auto eights = [&](int k) PREFGRAD_BODY {
+      return _mm256_blendv_ps(_mm256_permutevar8x32_ps(t[k], bits), _mm256_permutevar8x32_ps(t[k + 1], bits), second);
+    };
+    const __m256i power = _mm256_and_si256(_mm256_slli_epi32(bits, 18), _mm256_set1_epi32(static_cast<int>(0xff800000u)));
+    return _mm256_mul_ps(_mm256_blendv_ps(eights(0), eights(2), upper), _mm256_castsi256_ps(power));
+  }
+  PREFGRAD_INLINE f32x16 scaled(f32x16 /* n */, f32x16 sum) const { return {scaled(sum.a), scaled(sum.b)}; }
+};
 PREFGRAD_INLINE float combine(__m256 h) {
   const __m128 q = _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
   const __m128 d = _mm_add_ps(q, _mm_movehl_ps(q, q));
   return _mm_cvtss_f32(_mm_add_ss(d, _mm_movehdup_ps(d)));
 }
 PREFGRAD_INLINE float sum(f32x16 x) { return combine(_mm256_add_ps(x.a, x.b)); }
+PREFGRAD_INLINE float first_lane(f32x16 x) { return _mm256_cvtss_f32(x.a); }
 PREFGRAD_INLINE float largest(f32x16 x) {
   const __m256 h = _mm256_max_ps(x.a, x.b);
   const __m128 q = _mm_max_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
   const __m128 d = _mm_max_ps(q, _mm_movehl_ps(q, q));
   return _mm_cvtss_f32(_mm_max_ss(d, _mm_movehdup_ps(d)));
 }
+
+struct bf16x32 {
+  __m256i a, b;
+  static PREFGRAD_INLINE bf16x32 set(uint16_t x) {
+    const __m256i v = _mm256_set1_epi16(static_cast<int16_t>(x));
+    return {v, v};
+  }
+  static PREFGRAD_INLINE bf16x32 load(const uint16_t* p) {
+    return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)), _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 16))};
+  }
+  PREFGRAD_INLINE f32x16 even() const {
+    return {_mm256_castsi256_ps(_mm256_slli_epi32(a, 16)), _mm256_castsi256_ps(_mm256_slli_epi32(b, 16))};
+  }
+  PREFGRAD_INLINE f32x16 odd() const {
+    const __m256i high = _mm256_set1_epi32(static_cast<int>(0xffff0000u));
+    return {_mm256_castsi256_ps(_mm256_and_si256(a, high)), _mm256_castsi256_ps(_mm256_and_si256(b, high))};
+  }
+};
+PREFGRAD_INLINE bf16x32 larger_positive(bf16x32 x, bf16x32 y) { return {_mm256_max_epi16(x.a, y.a), _mm256_max_epi16(x.b, y.b)}; }
 
 struct f64x8 {
   __m256d a, b;

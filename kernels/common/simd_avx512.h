@@ -49,12 +49,6 @@ struct f32x16 {
     const __m256i h = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
     return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16))};
   }
-  // 32 elements: those at even places, and those at odd ones. Half the work of two `load_bf16`.
-  static PREFGRAD_INLINE void load_bf16_pair(const uint16_t* p, f32x16& even, f32x16& odd) {
-    const __m512i h = _mm512_loadu_si512(p);
-    even = {_mm512_castsi512_ps(_mm512_slli_epi32(h, 16))};
-    odd = {_mm512_castsi512_ps(_mm512_and_si512(h, _mm512_set1_epi32(static_cast<int>(0xffff0000u))))};
-  }
   static PREFGRAD_INLINE f32x16 load_f16(const uint16_t* p) {
     return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
   }
@@ -97,6 +91,14 @@ PREFGRAD_INLINE f32x16 scale_by_power(f32x16 a, f32x16 n) { return {_mm512_scale
 // The same for a in [1/2, 2^60) and n from -190 to 63, where other ISAs have a shorter way: `sum` is n + kRounder.
 constexpr bool kAnyPower = true;  // and here for every n, infinities with it
 PREFGRAD_INLINE f32x16 shrink_by_power(f32x16 a, f32x16 n, f32x16 /* sum */) { return scale_by_power(a, n); }
+// t_j 2^N for n = N + j / 32 from -190 to 63 (here any n, too); `sum` is n + kFineRounder.
+struct PowerTable {
+  __m512 low, high;
+  static PREFGRAD_INLINE PowerTable set(const float (&t)[32]) { return {_mm512_loadu_ps(t), _mm512_loadu_ps(t + 16)}; }
+  PREFGRAD_INLINE f32x16 scaled(f32x16 n, f32x16 sum) const {
+    return {_mm512_scalef_ps(_mm512_permutex2var_ps(low, _mm512_castps_si512(sum.v), high), n.v)};
+  }
+};
 PREFGRAD_INLINE i32x16 to_i32(f32x16 a) { return {_mm512_cvttps_epi32(a.v)}; }
 PREFGRAD_INLINE f32x16 to_f32(i32x16 a) { return {_mm512_cvtepi32_ps(a.v)}; }
 PREFGRAD_INLINE i32x16 bits_of(f32x16 a) { return {_mm512_castps_si512(a.v)}; }
@@ -107,7 +109,21 @@ PREFGRAD_INLINE float sum(f32x16 a) {
   const __m128 d = _mm_add_ps(q, _mm_movehl_ps(q, q));
   return _mm_cvtss_f32(_mm_add_ss(d, _mm_movehdup_ps(d)));
 }
+PREFGRAD_INLINE float first_lane(f32x16 a) { return _mm512_cvtss_f32(a.v); }
 PREFGRAD_INLINE float largest(f32x16 a) { return _mm512_reduce_max_ps(a.v); }
+
+// 32 bf16 as they are: those at even places, and those at odd ones, for half the work of two `load_bf16`.
+struct bf16x32 {
+  __m512i v;
+  static PREFGRAD_INLINE bf16x32 set(uint16_t x) { return {_mm512_set1_epi16(static_cast<int16_t>(x))}; }
+  static PREFGRAD_INLINE bf16x32 load(const uint16_t* p) { return {_mm512_loadu_si512(p)}; }
+  PREFGRAD_INLINE f32x16 even() const { return {_mm512_castsi512_ps(_mm512_slli_epi32(v, 16))}; }
+  PREFGRAD_INLINE f32x16 odd() const {
+    return {_mm512_castsi512_ps(_mm512_and_si512(v, _mm512_set1_epi32(static_cast<int>(0xffff0000u))))};
+  }
+};
+// The larger one where one is positive or +0; else any of the two.
+PREFGRAD_INLINE bf16x32 larger_positive(bf16x32 a, bf16x32 b) { return {_mm512_max_epi16(a.v, b.v)}; }
 
 struct f64x8 {
   __m512d v;

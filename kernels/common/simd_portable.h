@@ -93,12 +93,6 @@ struct f32x16 {
   static PREFGRAD_INLINE f32x16 load(const float* p) { f32x16 o; float* r = o.v; PREFGRAD_EACH(16, p[i]); return o; }
   static PREFGRAD_INLINE f32x16 load_first(const float* p, int64_t n, float fill) { f32x16 o; float* r = o.v; PREFGRAD_EACH(16, i < n ? p[i] : fill); return o; }
   static PREFGRAD_INLINE f32x16 load_bf16(const uint16_t* p) { f32x16 o; float* r = o.v; PREFGRAD_EACH(16, real_of(static_cast<uint32_t>(p[i]) << 16)); return o; }
-  static PREFGRAD_INLINE void load_bf16_pair(const uint16_t* p, f32x16& even, f32x16& odd) {
-    for (int i = 0; i < 16; ++i) {
-      even.v[i] = real_of(static_cast<uint32_t>(p[2 * i]) << 16);
-      odd.v[i] = real_of(static_cast<uint32_t>(p[2 * i + 1]) << 16);
-    }
-  }
   static PREFGRAD_INLINE f32x16 load_f16(const uint16_t* p) { f32x16 o; float* r = o.v; PREFGRAD_EACH(16, float_from_half(p[i])); return o; }
 };
 PREFGRAD_INLINE void store(float* r, f32x16 a) { PREFGRAD_EACH(16, a.v[i]); }
@@ -109,6 +103,20 @@ PREFGRAD_INLINE void store_first(float* r, f32x16 a, int64_t n) {
 PREFGRAD_INLINE void store_f16(uint16_t* r, f32x16 a) { PREFGRAD_EACH(16, half_from_float(a.v[i])); }
 PREFGRAD_INLINE void store_bf16(uint16_t* r, f32x16 a) { PREFGRAD_EACH(16, bf16_from_float(a.v[i])); }
 
+struct bf16x32 {
+  int16_t v[32];
+  static PREFGRAD_INLINE bf16x32 set(uint16_t x) { bf16x32 o; int16_t* r = o.v; PREFGRAD_EACH(32, static_cast<int16_t>(x)); return o; }
+  static PREFGRAD_INLINE bf16x32 load(const uint16_t* p) { bf16x32 o; std::memcpy(o.v, p, 64); return o; }
+  static PREFGRAD_INLINE float widen(int16_t x) { return real_of(static_cast<uint32_t>(x) << 16); }
+  PREFGRAD_INLINE f32x16 even() const { f32x16 o; float* r = o.v; PREFGRAD_EACH(16, widen(v[2 * i])); return o; }
+  PREFGRAD_INLINE f32x16 odd() const { f32x16 o; float* r = o.v; PREFGRAD_EACH(16, widen(v[2 * i + 1])); return o; }
+};
+PREFGRAD_INLINE bf16x32 larger_positive(bf16x32 a, bf16x32 b) {
+  bf16x32 o;
+  int16_t* r = o.v;
+  PREFGRAD_EACH(32, a.v[i] > b.v[i] ? a.v[i] : b.v[i]);
+  return o;
+}
 struct f64x8 {
   double v[8];
   static PREFGRAD_INLINE f64x8 set(double x) { f64x8 o; double* r = o.v; PREFGRAD_EACH(8, x); return o; }
@@ -159,6 +167,17 @@ PREFGRAD_INLINE f32x16 fnma_once(f32x16 a, f32x16 b, f32x16 c) { f32x16 o; float
 // The same for a in [1/2, 2^60) and n from -190 to 63, `sum` = n + kRounder, whose lowest bits are the exponent of 2^(n + 64).
 constexpr bool kAnyPower = false;
 PREFGRAD_INLINE f32x16 shrink_by_power(f32x16 a, f32x16 /* n */, f32x16 sum) { f32x16 o; float* r = o.v; PREFGRAD_EACH(16, a.v[i] * 0x1p-64f * real_of(word_of(sum.v[i]) << 23)); return o; }
+// t_j 2^N for n = N + j / 32 from -190 to 63; `sum` is n + kFineRounder, whose bits are j and the exponent of 2^(N + 64).
+struct PowerTable {
+  const float* t;
+  static PREFGRAD_INLINE PowerTable set(const float (&values)[32]) { return {values}; }
+  PREFGRAD_INLINE f32x16 scaled(f32x16 /* n */, f32x16 sum) const {
+    f32x16 o;
+    float* r = o.v;
+    PREFGRAD_EACH(16, t[word_of(sum.v[i]) & 31] * 0x1p-64f * real_of(word_of(sum.v[i]) >> 5 << 23));
+    return o;
+  }
+};
 PREFGRAD_INLINE f64x8 scale_by_power(f64x8 a, f64x8 n) {
   f64x8 o;
   for (int i = 0; i < 8; ++i) {
@@ -204,6 +223,7 @@ PREFGRAD_INLINE S fold(const S* lanes, int count, Combine combine) {
   return s[0];
 }
 PREFGRAD_INLINE float sum(f32x16 a) { return fold(a.v, 16, [](float x, float y) { return x + y; }); }
+PREFGRAD_INLINE float first_lane(f32x16 a) { return a.v[0]; }
 PREFGRAD_INLINE float largest(f32x16 a) { return fold(a.v, 16, [](float x, float y) { return x > y ? x : y; }); }
 PREFGRAD_INLINE double sum(f64x8 a) { return fold(a.v, 8, [](double x, double y) { return x + y; }); }
 

@@ -19,8 +19,11 @@ struct LogitBf16 {
   static constexpr bool kStreams = false;
   static PREFGRAD_INLINE f32x16 load(const uint16_t* p) { return f32x16::load_bf16(p); }
   static PREFGRAD_INLINE void load64(const uint16_t* p, f32x16 (&x)[4]) {
-    f32x16::load_bf16_pair(p, x[0], x[1]);
-    f32x16::load_bf16_pair(p + 32, x[2], x[3]);
+    for (int k = 0; k < 2; ++k) {
+      const bf16x32 two = bf16x32::load(p + 32 * k);
+      x[2 * k] = two.even();
+      x[2 * k + 1] = two.odd();
+    }
   }
   static PREFGRAD_INLINE void store(uint16_t* p, f32x16 x) { store_bf16(p, x); }
 };

@@ -49,10 +49,11 @@ export function nearlyCertain(random: RandomSource, V: number, top: number, at: 
 
 /** Long rows whose largest logit lies far off or moves, and rows of which most is masked. One row a sample: rows are alone. */
 export function longRows(random: RandomSource): { name: string; inputs: Inputs }[] {
-  const V = 5001
+  const V = 9001
   const shapes: Record<string, (j: number) => number> = {
     'climbs from -10 to 110': (j) => (120 * j) / V - 10,
     'climbs from -300': (j) => (250 * j) / V - 300,
+    'climbs but stays below 0': (j) => (8 * j) / V - 14,
     'climbs out of 40': (j) => 35 + (10 * j) / V,
     'falls from 60': (j) => 60 - (90 * j) / V,
     'lies at -90, with one 3 behind it': (j) => (j === 4900 ? 3 : -90),
