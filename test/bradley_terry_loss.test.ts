@@ -107,12 +107,12 @@ test('L(c, r, m, p) = L(r, c, -m, 1 - p), and swapping flips the margin', () => 
   near(readStats(back).margin, -readStats(there).margin)
 })
 
-test('the same identity is exact for hard preferences', () => {
+test('the same identity holds for hard preferences, which are plain one way round', () => {
   const [chosen, rejected] = [scores(1), scores(2)]
   const there = bradleyTerryLoss({ chosen, rejected })
   const back = bradleyTerryLoss({ chosen: rejected, rejected: chosen, preference: new Float32Array(500) })
-  near(back.loss.item(), there.loss.item(), 1)
-  allNear(back.gradChosen.data, there.gradRejected.data)
+  near(back.loss.item(), there.loss.item(), 4)
+  allNear(back.gradChosen.data, there.gradRejected.data, 6)
 })
 
 test('it is DPO without a reference at beta = 1', () => {

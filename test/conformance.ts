@@ -43,8 +43,8 @@ export const assertNear = (
   for (const [key, { data, dtype = 'f32' }] of Object.entries(expected)) {
     assert.ok(key in got, `${key} is missing`)
     const own = tolerances[key]
-    const { ulp, reason, magnitude, extra } =
-      kind === 'cpu' ? own : { ...own, ulp: Math.max(LEAST_ULP[kind], own.ulp), reason: 'f32 arithmetic', ...own[kind] }
+    const base = kind === 'cpu' ? own : { ...own, ulp: Math.max(LEAST_ULP[kind], own.ulp), reason: 'f32 arithmetic' }
+    const { ulp, reason, magnitude, extra } = { ...base, ...own[kind] }
     const bound = {
       ulp,
       reason,

@@ -65,6 +65,7 @@ const lossFamily = ({
       variants,
       goals: count <= TINY ? tinyGoals : goalsOver(count),
       compiled: count === LARGE,
+      ...(count === LARGE ? { ceiling: { kind: 'copy' } as const } : {}),
       ...(isSmall ? { isOverhead: true, note: 'call overhead: what a call costs, not arithmetic' } : {}),
     }
   },

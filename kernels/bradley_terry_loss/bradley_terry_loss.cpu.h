@@ -1,18 +1,42 @@
 // See bradley_terry_loss.h for the formula, the passes and the bytes.
 #pragma once
 #include "../common/logistic.h"
+#include "../common/logistic_loss.h"
 #include "../common/pairs.h"
 #include "bradley_terry_loss.h"
 
 namespace prefgrad::PREFGRAD_ISA {
 
-// `plain`: every first one is simply better, nothing is centered.
-template <bool plain>
-inline void bradley_terry_loss_items(const BradleyTerryLoss& a, int64_t begin, int64_t end) {
+inline double bradley_terry_scale(const BradleyTerryLoss& a) {
+  return a.grad_scale / (a.normalizer == a.normalizer ? a.normalizer : static_cast<double>(a.B));
+}
+
+// Every first one is simply better, nothing is weighted or centered: in f32.
+inline void bradley_terry_loss_plain(const BradleyTerryLoss& a, int64_t begin, int64_t end) {
+  const f32x16 zero = f32x16::set(0.0f), up = f32x16::set(static_cast<float>(bradley_terry_scale(a))), down = zero - up;
+  for (int64_t item = begin; item < end; ++item) {
+    const int64_t stop = (item + 1) * kPairChunk < a.B ? (item + 1) * kPairChunk : a.B;
+    const PairSums sums = sum_pairs(item * kPairChunk, stop, [&](int64_t i, int64_t n) PREFGRAD_BODY -> PlainPair {
+      const f32x16 chosen = load_pairs(a.chosen, i, n), rejected = load_pairs(a.rejected, i, n);
+      const f32x16 margin = a.margin == nullptr ? zero : load_pairs(a.margin, i, n);
+      const Split gap = difference(chosen, rejected);
+      const Split x = a.margin == nullptr ? gap : difference(gap, {margin, zero});
+      const LogisticLoss pair = logistic_loss(x, [&](f64x8& low, f64x8& high) PREFGRAD_BODY {
+        low = low_f64(chosen) - low_f64(rejected) - low_f64(margin);
+        high = high_f64(chosen) - high_f64(rejected) - high_f64(margin);
+      });
+      store_pairs(a.grad_chosen, i, n, down * pair.slope, (a.accumulate & 2) != 0);
+      store_pairs(a.grad_rejected, i, n, up * pair.slope, (a.accumulate & 4) != 0);
+      return {pair.loss, chosen, rejected, less(zero, gap.high), equal(gap.high, zero)};
+    });
+    sums.store(a.workspace + item * kPairSums);
+  }
+}
+
+inline void bradley_terry_loss_general(const BradleyTerryLoss& a, int64_t begin, int64_t end) {
   const f64x8 zero = f64x8::set(0.0), half = f64x8::set(0.5), one = f64x8::set(1.0);
   const f64x8 smoothing = f64x8::set(a.label_smoothing), center = f64x8::set(a.center_coefficient);
-  const double denominator = a.normalizer == a.normalizer ? a.normalizer : static_cast<double>(a.B);
-  const f64x8 scale = f64x8::set(a.grad_scale / denominator);
+  const f64x8 scale = f64x8::set(bradley_terry_scale(a));
   LogisticBlock logistic;
   for (int64_t item = begin; item < end; ++item) {
     const int64_t stop = (item + 1) * kPairChunk < a.B ? (item + 1) * kPairChunk : a.B;
@@ -22,25 +46,14 @@ inline void bradley_terry_loss_items(const BradleyTerryLoss& a, int64_t begin, i
       for (int64_t i = block; i < last; i += 8) {
         const int64_t n = last - i;
         const f64x8 chosen = load_pairs(a.chosen, i, n, 0.0), rejected = load_pairs(a.rejected, i, n, 0.0);
-        const f64x8 gap = chosen - rejected;
-        logistic.set(i - block, gap - load_pairs(a.margin, i, n, 0.0));
+        logistic.set(i - block, chosen - rejected - load_pairs(a.margin, i, n, 0.0));
         chosen_sum = chosen_sum + first_pairs(chosen, n);
         rejected_sum = rejected_sum + first_pairs(rejected, n);
-        if (!plain) continue;
-        const f64x8 right = select(less(zero, gap), one, select(equal(gap, zero), half, zero));
-        accuracy = accuracy + first_pairs(right, n);
       }
-      logistic.find<plain>(last - block);
+      logistic.find(last - block);
       for (int64_t i = block; i < last; i += 8) {
         const int64_t n = last - i;
         const Logistic s = logistic[i - block];
-        if constexpr (plain) {
-          const f64x8 pull = scale * s.down;
-          store_pairs(a.grad_chosen, i, n, zero - pull, (a.accumulate & 2) != 0);
-          store_pairs(a.grad_rejected, i, n, pull, (a.accumulate & 4) != 0);
-          loss = loss - first_pairs(s.log_up, n);
-          continue;
-        }
         const f64x8 chosen = load_pairs(a.chosen, i, n, 0.0), rejected = load_pairs(a.rejected, i, n, 0.0);
         f64x8 preference = load_pairs(a.preference, i, n, 1.0);
         const m8 bad = ~(less_equal(zero, preference) & less_equal(preference, one));
@@ -77,7 +90,7 @@ inline void bradley_terry_loss_items(const BradleyTerryLoss& a, int64_t begin, i
 
 inline void bradley_terry_loss_terms(const BradleyTerryLoss& a, int64_t begin, int64_t end, int) {
   const bool plain = a.preference == nullptr && a.weight == nullptr && a.label_smoothing == 0.0 && a.center_coefficient == 0.0;
-  plain ? bradley_terry_loss_items<true>(a, begin, end) : bradley_terry_loss_items<false>(a, begin, end);
+  plain ? bradley_terry_loss_plain(a, begin, end) : bradley_terry_loss_general(a, begin, end);
 }
 
 inline void bradley_terry_loss_finish(const BradleyTerryLoss& a, int64_t, int64_t, int) {

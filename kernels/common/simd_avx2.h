@@ -129,6 +129,10 @@ PREFGRAD_INLINE f32x16 absolute(f32x16 x) {
   const __m256 sign = _mm256_set1_ps(-0.0f);
   return {_mm256_andnot_ps(sign, x.a), _mm256_andnot_ps(sign, x.b)};
 }
+PREFGRAD_INLINE f32x16 times_sign(f32x16 x, f32x16 y) {
+  const __m256 sign = _mm256_set1_ps(-0.0f);
+  return {_mm256_xor_ps(x.a, _mm256_and_ps(y.a, sign)), _mm256_xor_ps(x.b, _mm256_and_ps(y.b, sign))};
+}
 PREFGRAD_INLINE m16 less(f32x16 x, f32x16 y) { return {_mm256_cmp_ps(x.a, y.a, _CMP_LT_OQ), _mm256_cmp_ps(x.b, y.b, _CMP_LT_OQ)}; }
 PREFGRAD_INLINE m16 less_equal(f32x16 x, f32x16 y) { return {_mm256_cmp_ps(x.a, y.a, _CMP_LE_OQ), _mm256_cmp_ps(x.b, y.b, _CMP_LE_OQ)}; }
 PREFGRAD_INLINE m16 equal(f32x16 x, f32x16 y) { return {_mm256_cmp_ps(x.a, y.a, _CMP_EQ_OQ), _mm256_cmp_ps(x.b, y.b, _CMP_EQ_OQ)}; }

@@ -81,6 +81,11 @@ PREFGRAD_INLINE f32x16 minimum(f32x16 a, f32x16 b) { return {_mm512_min_ps(a.v, 
 PREFGRAD_INLINE f32x16 square_root(f32x16 a) { return {_mm512_sqrt_ps(a.v)}; }
 PREFGRAD_INLINE f32x16 round_even(f32x16 a) { return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
 PREFGRAD_INLINE f32x16 absolute(f32x16 a) { return {_mm512_abs_ps(a.v)}; }
+// a, and -a where the sign bit of b is set.
+PREFGRAD_INLINE f32x16 times_sign(f32x16 a, f32x16 b) {
+  const __m512i sign = _mm512_set1_epi32(static_cast<int>(0x80000000u));
+  return {_mm512_castsi512_ps(_mm512_ternarylogic_epi32(_mm512_castps_si512(a.v), _mm512_castps_si512(b.v), sign, 0x78))};
+}
 PREFGRAD_INLINE m16 less(f32x16 a, f32x16 b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ)}; }
 PREFGRAD_INLINE m16 less_equal(f32x16 a, f32x16 b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_LE_OQ)}; }
 PREFGRAD_INLINE m16 equal(f32x16 a, f32x16 b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ)}; }

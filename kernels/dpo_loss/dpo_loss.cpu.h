@@ -1,5 +1,6 @@
 // See dpo_loss.h for the formulas, the passes and the bytes.
 #pragma once
+#include "../common/logistic_loss.h"
 #include "../common/pairs.h"
 #include "dpo_kinds.cpu.h"
 
@@ -40,13 +41,53 @@ struct DpoPairs {
   PREFGRAD_INLINE f64x8 q(const DpoLoss& a) const { return a.normalize == 0.0 ? rejected : rejected / rejected_length; }
 };
 
-// `plain`: kSigmoid without smoothing, weights and lengths.
-template <int kind, bool plain = false>
+inline double dpo_scale(const DpoLoss& a) {
+  return a.grad_scale / (a.normalizer == a.normalizer ? a.normalizer : static_cast<double>(a.B));
+}
+
+// kSigmoid without smoothing, weights and lengths: in f32.
+inline void dpo_loss_plain(const DpoLoss& a, int64_t begin, int64_t end) {
+  const f32x16 zero = f32x16::set(0.0f), infinity = f32x16::set(std::numeric_limits<float>::infinity());
+  const f32x16 up = f32x16::set(static_cast<float>(dpo_scale(a) * a.beta)), down = zero - up;
+  const Split beta = split(a.beta);
+  for (int64_t item = begin; item < end; ++item) {
+    const int64_t stop = (item + 1) * kPairChunk < a.B ? (item + 1) * kPairChunk : a.B;
+    const PairSums sums = sum_pairs(item * kPairChunk, stop, [&](int64_t i, int64_t n) PREFGRAD_BODY -> PlainPair {
+      const auto load = [&](const float* p) PREFGRAD_BODY { return p == nullptr ? zero : load_pairs(p, i, n); };
+      const f32x16 policy_chosen = load(a.policy_chosen), policy_rejected = load(a.policy_rejected);
+      const f32x16 ref_chosen = load(a.ref_chosen), ref_rejected = load(a.ref_rejected);
+      const Split first = product(beta, difference(policy_chosen, ref_chosen));
+      const Split second = product(beta, difference(policy_rejected, ref_rejected));
+      const Split x = difference(first, second);
+      f32x16 chosen = first.rounded(), rejected = second.rounded();
+      const LogisticLoss pair = logistic_loss(x, [&](f64x8& low, f64x8& high) PREFGRAD_BODY {
+        const f64x8 factor = f64x8::set(a.beta);
+        const f64x8 c[2] = {factor * (low_f64(policy_chosen) - low_f64(ref_chosen)),
+                            factor * (high_f64(policy_chosen) - high_f64(ref_chosen))};
+        const f64x8 q[2] = {factor * (low_f64(policy_rejected) - low_f64(ref_rejected)),
+                            factor * (high_f64(policy_rejected) - high_f64(ref_rejected))};
+        low = c[0] - q[0];
+        high = c[1] - q[1];
+        // A difference may have left f32 on the way to a reward that fits.
+        chosen = select(less(absolute(chosen), infinity), chosen, narrow(c[0], c[1]));
+        rejected = select(less(absolute(rejected), infinity), rejected, narrow(q[0], q[1]));
+      });
+      store_pairs(a.losses, i, n, pair.loss, false);
+      store_pairs(a.chosen_reward, i, n, chosen, false);
+      store_pairs(a.rejected_reward, i, n, rejected, false);
+      store_pairs(a.grad_policy_chosen, i, n, down * pair.slope, (a.accumulate & 4) != 0);
+      store_pairs(a.grad_policy_rejected, i, n, up * pair.slope, (a.accumulate & 8) != 0);
+      return {pair.loss, chosen, rejected, less(zero, x.high), equal(x.high, zero)};
+    });
+    sums.store(a.workspace + item * kPairSums);
+  }
+}
+
+template <int kind>
 inline void dpo_loss_items(const DpoLoss& a, int64_t begin, int64_t end) {
   const f64x8 zero = f64x8::set(0.0), half = f64x8::set(0.5), one = f64x8::set(1.0), beta = f64x8::set(a.beta);
   const DpoSettings settings(a);
-  const double denominator = a.normalizer == a.normalizer ? a.normalizer : static_cast<double>(a.B);
-  const f64x8 scale = f64x8::set(a.grad_scale / denominator);
+  const f64x8 scale = f64x8::set(dpo_scale(a));
   LogisticBlock logistics[2];
   const auto logistic = [&](int which, int64_t i) PREFGRAD_BODY -> Logistic {
     return which < kDpoLogistics<kind> ? logistics[which][i] : Logistic(zero, half, half, zero);
@@ -70,18 +111,10 @@ inline void dpo_loss_items(const DpoLoss& a, int64_t begin, int64_t end) {
         if (kDpoLogistics<kind> > 0) logistics[0].set(i - block, dpo_argument<kind, 0>(c, q, settings));
         if (kDpoLogistics<kind> > 1) logistics[1].set(i - block, dpo_argument<kind, 1>(c, q, settings));
       }
-      for (int which = 0; which < kDpoLogistics<kind>; ++which) logistics[which].find<plain>(last - block);
+      for (int which = 0; which < kDpoLogistics<kind>; ++which) logistics[which].find(last - block);
       for (int64_t i = block; i < last; i += 8) {
         const int64_t n = last - i;
         const Logistic first = logistic(0, i - block), second = logistic(1, i - block);
-        if constexpr (plain) {
-          const f64x8 pull = scale * (beta * first.down);
-          store_pairs(a.losses, i, n, zero - first.log_up, false);
-          store_pairs(a.grad_policy_chosen, i, n, zero - pull, (a.accumulate & 4) != 0);
-          store_pairs(a.grad_policy_rejected, i, n, pull, (a.accumulate & 8) != 0);
-          loss = loss - first_pairs(first.log_up, n);
-          continue;
-        }
         const DpoPairs pairs(a, i, n);
         const f64x8 w = load_pairs(a.weight, i, n, 1.0), factor = w * scale;
         DpoTerm term = dpo_term<kind>(pairs.c(a), pairs.q(a), settings, first, second);
@@ -119,7 +152,7 @@ inline void dpo_loss_terms(const DpoLoss& a, int64_t begin, int64_t end, int) {
   }
   // kSigmoid and kSigmoidNorm
   const bool plain = a.smoothing == 0.0 && a.weight == nullptr && a.normalize == 0.0;
-  plain ? dpo_loss_items<kSigmoid, true>(a, begin, end) : dpo_loss_items<kSigmoid>(a, begin, end);
+  plain ? dpo_loss_plain(a, begin, end) : dpo_loss_items<kSigmoid>(a, begin, end);
 }
 
 inline void dpo_loss_finish(const DpoLoss& a, int64_t, int64_t, int) {

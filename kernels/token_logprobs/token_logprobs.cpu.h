@@ -1,6 +1,6 @@
 // See token_logprobs.h. A row is read from memory once, in chunks. What a chunk adds is found before it is known whether one of
-// its x is larger than all before. Where one is, its term is taken out again; only where that is a large part of the row's sum so
-// far, and too little would be right of what is left, the chunk is taken a second time, out of the cache.
+// its x is larger than all before. Where one is, its term is taken out again; only where that is a large part of the row's sum
+// so far, and too little would be right of what is left, the chunk is taken a second time, out of the cache.
 //
 // A term is kUnit e^(x - base). Rows whose largest x is an ordinary number have base 0, which saves the subtraction and its
 // rounding; in others it is the largest x. Sixteen vectors of terms are added in f32, four by four, before they are widened.

@@ -1,7 +1,7 @@
 /** bradleyTerryLoss: Bradley & Terry 1952; arXiv:2203.02155 eq. 1; the margin is that of arXiv:2307.09288 eq. 2. */
 import { magnitude, quotient, total } from './common.ts'
 import { chance, f32, fill, normals, seeded, spell } from './draw.ts'
-import { output, scaled, sigmoid, slack, softplus } from './numbers.ts'
+import { output, PLAIN_PAIRS, plainPairs, scaled, sigmoid, slack, softplus } from './numbers.ts'
 import type { Inputs, Options, RandomSource, Reference, Sample, Values } from './types.ts'
 
 /** One pair: the summands of its loss, and of the derivatives by its two scores. */
@@ -69,6 +69,23 @@ function compute(inputs: Inputs, options: Options): Record<string, Values> {
   }
 }
 
+const isPlain = ({ preference, weight }: Inputs, { labelSmoothing, centerCoefficient }: Options): boolean =>
+  preference === undefined && weight === undefined && Number(labelSmoothing) === 0 && Number(centerCoefficient) === 0
+
+/** On the cpu. */
+const gradientSlack =
+  (side: 'byChosen' | 'byRejected') =>
+  (inputs: Inputs, options: Options): Float64Array =>
+    isPlain(inputs, options)
+      ? gradients(inputs, options, side).map(plainPairs.gradient)
+      : gradients(inputs, options, side, magnitude).map((x) => slack(Math.abs(x)))
+
+/** Of what margin, chosen and rejected of the stats are sums of. */
+const scoreSizes = (inputs: Inputs): number[] => {
+  const [chosen, rejected] = [inputs.chosen, inputs.rejected].map(({ data }) => magnitude(data))
+  return [chosen + rejected, chosen, rejected]
+}
+
 /** Where the sides of a soft preference cancel. */
 const inF32 = (side: 'byChosen' | 'byRejected') => ({
   reason: 'sigmoids in f32, 4 ULP each: the exponential 1, the quotient up to 2.5, the product',
@@ -131,6 +148,22 @@ function samples(): Sample[] {
       options: VARIANTS[k % VARIANTS.length],
       ...(B > 500 ? large : {}),
     })),
+    ...[false, true].flatMap((margin) =>
+      [143, 1300].map((B) => ({
+        name: `plain, B = ${B}, ${margin ? 'with margins' : 'scores'}`,
+        inputs: draw(random, B, { margin }),
+        ...large,
+      })),
+    ),
+    {
+      name: 'plain margins where e^-d leaves f32',
+      inputs: pairs([87, -87, 88.5, -90, 104, 1e38, -1e38, 50], [0, 0, 0, 0, 0, -1e38, 1e38, 49.999996]),
+      skipGradients: 'beyond what a difference resolves',
+    },
+    {
+      name: 'scores whose last digit is all that a margin leaves',
+      inputs: pairs([2 ** 24, -(2 ** 24)], [-1, -3], { margin: f32([2 ** 24, -(2 ** 24)]) }),
+    },
     { name: 'ties', inputs: pairs([1, 1, 2], [1, 1, 1], { preference: f32([1, 0.5, 0.5]) }) },
     // s(d) - p has lost its digits here; -p s(-d) + (1 - p) s(d) has them all.
     { name: 'differences of 10 to 60', inputs: pairs([10, 20, 30, 35, 40, 60], [0, 0, 0, 0, 0, 0]) },
@@ -164,25 +197,39 @@ export const reference: Reference = {
   },
   compute,
   tolerances: {
-    loss: { ulp: 1, reason: 'terms and sum in f64, rounded once; no term is negative' },
+    loss: {
+      ulp: 1,
+      reason: 'terms and sum in f64, rounded once; no term is negative',
+      cpu: {
+        reason: PLAIN_PAIRS,
+        extra: (inputs, options, { loss }) => [isPlain(inputs, options) ? plainPairs.sum(loss.data[0]) : 0],
+      },
+    },
     gradChosen: {
       ulp: 1,
       reason: 'f64, rounded once; the sides of a soft preference may cancel',
       extra: (inputs, options) => gradients(inputs, options, 'byChosen', magnitude).map((x) => slack(Math.abs(x))),
+      cpu: { reason: PLAIN_PAIRS, extra: gradientSlack('byChosen') },
       webgpu: inF32('byChosen'),
     },
     gradRejected: {
       ulp: 1,
       reason: 'as gradChosen',
       extra: (inputs, options) => gradients(inputs, options, 'byRejected', magnitude).map((x) => slack(Math.abs(x))),
+      cpu: { reason: PLAIN_PAIRS, extra: gradientSlack('byRejected') },
       webgpu: inF32('byRejected'),
     },
     stats: {
       ulp: 1,
       reason: 'sums in f64, rounded once',
-      extra: (inputs) => {
-        const [chosen, rejected] = [inputs.chosen, inputs.rejected].map(({ data }) => magnitude(data))
-        return [0, 0, 0, 0, chosen + rejected, chosen, rejected].map(slack)
+      extra: (inputs) => [0, 0, 0, 0, ...scoreSizes(inputs).map(slack)],
+      cpu: {
+        reason: PLAIN_PAIRS,
+        extra: (inputs, options, { stats }) => {
+          const plain = isPlain(inputs, options)
+          const sum = plain ? plainPairs.sum(stats.data[0]) : 0
+          return [sum, 0, 0, 0, ...scoreSizes(inputs).map(plain ? plainPairs.added : slack)]
+        },
       },
     },
   },

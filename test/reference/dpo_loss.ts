@@ -1,7 +1,7 @@
 /** dpoLoss: Rafailov et al. 2023 (arXiv:2305.18290) eq. 7 and its relatives, on sequence log-probabilities. */
 import { magnitude, quotient, total } from './common.ts'
 import { chance, f32, fill, pick, seeded, spell } from './draw.ts'
-import { output, scaled, slack } from './numbers.ts'
+import { output, PLAIN_PAIRS, plainPairs, scaled, slack } from './numbers.ts'
 import { KINDS, type PairSettings, type PairTerms } from './preference_kinds.ts'
 import type { Inputs, Options, RandomSource, Reference, Sample, Values } from './types.ts'
 
@@ -77,6 +77,36 @@ function compute(inputs: Inputs, options: Options): Record<string, Values> {
 }
 
 /** What terms of these sizes lose in f32: their sigmoids and logarithms have 4 ULP each. */
+const isPlain = (inputs: Inputs, options: Options): boolean =>
+  ['sigmoid', 'sigmoid-norm'].includes(String(options.kind)) &&
+  inputs.weight === undefined &&
+  settings(options).smoothing === 0 &&
+  !isNormalized(options)
+
+/** On the cpu. */
+const lossSlack = (inputs: Inputs, options: Options): number[] => {
+  const divisor = divisorOf(inputs, options)
+  return isPlain(inputs, options)
+    ? [plainPairs.sum(quotient(lossSum(inputs, options), divisor))]
+    : [slack(quotient(lossSum(inputs, options, magnitude), divisor))]
+}
+const lossesSlack = (inputs: Inputs, options: Options): Float64Array =>
+  isPlain(inputs, options)
+    ? losses(inputs, options).map(plainPairs.loss)
+    : losses(inputs, options, magnitude).map(slack)
+const gradientSlack =
+  (side: 'byChosen' | 'byRejected') =>
+  (inputs: Inputs, options: Options): Float64Array =>
+    isPlain(inputs, options)
+      ? gradients(inputs, options, side).map(plainPairs.gradient)
+      : gradients(inputs, options, side, magnitude).map((x) => slack(Math.abs(x)))
+
+/** Of what margin, chosen and rejected of the stats are sums of. */
+const rewardSizes = ({ chosenReward, rejectedReward }: Record<string, Values>): number[] => {
+  const [chosen, rejected] = [magnitude(chosenReward.data), magnitude(rejectedReward.data)]
+  return [chosen + rejected, chosen, rejected]
+}
+
 const inF32 = (size: number): number => (Number.isFinite(size) ? 2 ** -21 * Math.abs(size) : 0)
 const F32_REASON = 'sigmoids and logarithms in f32, 4 ULP each: the exponential 1, a quotient up to 2.5, the product'
 
@@ -189,6 +219,7 @@ function samples(): Sample[] {
         return { name: `B = ${B}, ${options.kind}`, inputs, options, ...(B > 500 ? large : {}) }
       }),
     ),
+    ...[143, 1300].map((B) => ({ name: `plain, B = ${B}`, inputs: draw(random, B, {}, PARTS[0]), ...large })),
     ...NAMES.flatMap(extremes),
     { name: 'equal rewards are a tie', inputs: equal },
     {
@@ -224,6 +255,7 @@ export const reference: Reference = {
       ulp: 1,
       reason: 'terms and sum in f64, rounded once',
       extra: (inputs, options) => [slack(quotient(lossSum(inputs, options, magnitude), divisorOf(inputs, options)))],
+      cpu: { reason: PLAIN_PAIRS, extra: lossSlack },
       webgpu: {
         reason: F32_REASON,
         extra: (inputs, options) => [inF32(quotient(lossSum(inputs, options, magnitude), divisorOf(inputs, options)))],
@@ -233,12 +265,14 @@ export const reference: Reference = {
       ulp: 1,
       reason: 'f64, rounded once; the terms of robust and exo-pair cancel',
       extra: (inputs, options) => losses(inputs, options, magnitude).map(slack),
+      cpu: { reason: PLAIN_PAIRS, extra: lossesSlack },
       webgpu: { reason: F32_REASON, extra: (inputs, options) => losses(inputs, options, magnitude).map(inF32) },
     },
     gradPolicyChosen: {
       ulp: 1,
       reason: 'f64, rounded once; terms may cancel',
       extra: (inputs, options) => gradients(inputs, options, 'byChosen', magnitude).map((x) => slack(Math.abs(x))),
+      cpu: { reason: PLAIN_PAIRS, extra: gradientSlack('byChosen') },
       webgpu: {
         reason: F32_REASON,
         extra: (inputs, options) => gradients(inputs, options, 'byChosen', magnitude).map(inF32),
@@ -248,6 +282,7 @@ export const reference: Reference = {
       ulp: 1,
       reason: 'as gradPolicyChosen',
       extra: (inputs, options) => gradients(inputs, options, 'byRejected', magnitude).map((x) => slack(Math.abs(x))),
+      cpu: { reason: PLAIN_PAIRS, extra: gradientSlack('byRejected') },
       webgpu: {
         reason: F32_REASON,
         extra: (inputs, options) => gradients(inputs, options, 'byRejected', magnitude).map(inF32),
@@ -258,17 +293,21 @@ export const reference: Reference = {
     stats: {
       ulp: 1,
       reason: 'sums in f64, rounded once',
-      extra: (inputs, options, { chosenReward, rejectedReward }) => {
-        const [chosen, rejected] = [magnitude(chosenReward.data), magnitude(rejectedReward.data)]
-        return [lossSum(inputs, options, magnitude), 0, 0, 0, chosen + rejected, chosen, rejected].map(slack)
+      extra: (inputs, options, expected) =>
+        [lossSum(inputs, options, magnitude), 0, 0, 0, ...rewardSizes(expected)].map(slack),
+      cpu: {
+        reason: PLAIN_PAIRS,
+        extra: (inputs, options, expected) =>
+          isPlain(inputs, options)
+            ? [plainPairs.sum(lossSum(inputs, options)), 0, 0, 0, ...rewardSizes(expected).map(plainPairs.added)]
+            : [lossSum(inputs, options, magnitude), 0, 0, 0, ...rewardSizes(expected)].map(slack),
       },
       webgpu: {
         reason: `${F32_REASON}; rewards in pairs of f32`,
-        extra: (inputs, options, { chosenReward, rejectedReward }) => {
-          const [chosen, rejected] = [magnitude(chosenReward.data), magnitude(rejectedReward.data)]
-          const rewardSlack = [chosen + rejected, chosen, rejected].map(slack)
-          return [inF32(lossSum(inputs, options, magnitude)), 0, 0, 0, ...rewardSlack]
-        },
+        extra: (inputs, options, expected) => [
+          inF32(lossSum(inputs, options, magnitude)),
+          ...[0, 0, 0, ...rewardSizes(expected)].map(slack),
+        ],
       },
     },
   },

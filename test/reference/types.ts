@@ -41,10 +41,14 @@ export interface Tolerance {
   /** Per element: an absolute error that the inputs themselves force. */
   extra?: (inputs: Inputs, options: Options, expected: Record<string, Values>) => ArrayLike<number>
   /** What f32 arithmetic without f64 needs in place of these; absent: the same, but 8 ULP at least. */
-  webgpu?: Partial<Omit<Tolerance, 'webgpu' | 'cuda'>> & { reason: string }
-  /** The same for cuda. */
-  cuda?: Partial<Omit<Tolerance, 'webgpu' | 'cuda'>> & { reason: string }
+  webgpu?: OwnTolerance
+  /** The same for cuda, 4 ULP at least. */
+  cuda?: OwnTolerance
+  /** In place of these where the cpu has a way of its own. */
+  cpu?: OwnTolerance
 }
+
+type OwnTolerance = Partial<Omit<Tolerance, 'webgpu' | 'cuda' | 'cpu'>> & { reason: string }
 
 /** A small seeded generator handed to {@link Reference.random}. */
 export interface RandomSource {

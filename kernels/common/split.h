@@ -1,0 +1,35 @@
+// Numbers as the sum of two f32, sixteen at a time: what differences and products of f32 lose when they are rounded is kept.
+#pragma once
+#include "simd.h"
+
+namespace prefgrad::PREFGRAD_ISA {
+
+struct Split {
+  f32x16 high, low;  // the second below the last digit of the first
+  PREFGRAD_INLINE f32x16 rounded() const { return high + low; }
+};
+// a + b where a is the larger one, or 0 (Dekker 1971).
+PREFGRAD_INLINE Split ordered_sum(f32x16 a, f32x16 b) {
+  const f32x16 high = a + b;
+  return {high, b - (high - a)};
+}
+// a - b, without error unless it overflows (Knuth 1969).
+PREFGRAD_INLINE Split difference(f32x16 a, f32x16 b) {
+  const f32x16 high = a - b, other = high - a;
+  return {high, (a - (high - other)) - (b + other)};
+}
+PREFGRAD_INLINE Split difference(Split a, Split b) {
+  const Split high = difference(a.high, b.high);
+  return ordered_sum(high.high, high.low + (a.low - b.low));
+}
+// To 2^-46 or so.
+PREFGRAD_INLINE Split product(Split a, Split b) {
+  const f32x16 high = a.high * b.high;
+  return {high, fma(a.high, b.low, a.low * b.high) - fnma_once(a.high, b.high, high)};
+}
+PREFGRAD_INLINE Split split(double x) {
+  const float high = static_cast<float>(x);
+  return {f32x16::set(high), f32x16::set(static_cast<float>(x - static_cast<double>(high)))};
+}
+
+}  // namespace prefgrad::PREFGRAD_ISA
