@@ -206,12 +206,13 @@ describe('whole steps in the bench', () => {
 
   test('shapes are scaled to memory in whole powers of two, and say what they stand for', () => {
     const GiB = 2 ** 30
-    assert.deepEqual(scaledRows([8192, 128256], 64 * GiB), {
+    assert.deepEqual(scaledRows([8192, 128256], 'f32', 64 * GiB), {
       shape: [512, 128256],
       note: '8192x128256 scaled to 512 rows',
     })
-    assert.deepEqual(scaledRows([8192, 128256], 4 * GiB).shape, [128, 128256])
-    assert.deepEqual(scaledRows([64, 152064], 64 * GiB), { shape: [64, 152064] })
+    assert.deepEqual(scaledRows([8192, 128256], 'bf16', 64 * GiB).shape, [1024, 128256])
+    assert.deepEqual(scaledRows([8192, 128256], 'f32', 4 * GiB).shape, [128, 128256])
+    assert.deepEqual(scaledRows([64, 152064], 'f32', 64 * GiB), { shape: [64, 152064] })
     assert.deepEqual(scaledLength(100_000_000, 2 ** 29, 64 * GiB), { shape: [100_000_000] })
     assert.deepEqual(scaledLength(100_000_000, 2 ** 29, 8 * GiB), {
       shape: [33_000_000],

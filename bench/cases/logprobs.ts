@@ -4,7 +4,7 @@ import type { Dtype } from '../../lib/dtype.ts'
 import { tokenLogprobs as forward } from '../../lib/index.ts'
 import { f32, i32, integers, narrowed, normals } from '../data.ts'
 import type { Goal, Operand, Work } from '../types.ts'
-import { type Family, shapeText, spread, traffic } from './family.ts'
+import { type Family, type FamilyCase, shapeText, spread, traffic } from './family.ts'
 import { scaledRows } from './scaled.ts'
 
 const DTYPES = ['f32', 'bf16', 'f16'] as const
@@ -13,6 +13,7 @@ const tolerance = (dtype: Dtype): number => (dtype === 'f32' ? 1e-4 : 2e-2)
 
 /** Batches as they come with today's vocabularies. */
 const LLAMA = scaledRows([8192, 128256])
+const llama = (dtype: Dtype): FamilyCase => ({ ...scaledRows([8192, 128256], dtype), dtype })
 const OTHERS = [
   scaledRows([8192, 32000]),
   scaledRows([4096, 50257]),
@@ -41,8 +42,8 @@ export const tokenLogprobs: Family = {
   dtypes: DTYPES,
   cases: [
     { ...LLAMA, representative: true },
-    { ...LLAMA, dtype: 'bf16', representative: true },
-    { ...LLAMA, dtype: 'f16' },
+    { ...llama('bf16'), representative: true },
+    llama('f16'),
     ...OTHERS,
     { shape: [64, 152064], dtype: 'bf16' },
     { shape: [4096, 2048] },
@@ -73,7 +74,7 @@ export const tokenLogprobsBackward: Family = {
   op: 'tokenLogprobsBackward',
   letters: 'NxV',
   dtypes: DTYPES,
-  cases: [{ ...LLAMA, representative: true }, { ...LLAMA, dtype: 'bf16' }, ...OTHERS, { shape: [4096, 2048] }],
+  cases: [{ ...LLAMA, representative: true }, llama('bf16'), ...OTHERS, { shape: [4096, 2048] }],
   make(shape, dtype, device): Work {
     const { logits, tokens } = draw(shape, dtype, device)
     const [N, V] = shape

@@ -1,5 +1,6 @@
 /** Shapes that people use, cut down to what this machine's memory and a minute of time allow. */
 import { totalmem } from 'node:os'
+import { BYTES, type Dtype } from '../../lib/dtype.ts'
 import { type FamilyCase, shapeText } from './family.ts'
 
 /** A tensor that no cache holds, and that all implementations go through in about a second. */
@@ -14,11 +15,15 @@ const memoryHere = (): number => Math.min(totalmem(), process.constrainedMemory(
 const limit = (most: number, memory: number): number => Math.min(most, memory * MEMORY_SHARE)
 
 /**
- * The shape with as many rows as fit, rounded down to a power of two, and a note that says what it stands for. `memory`: of the
- * machine, in bytes.
+ * The shape with as many rows as fit, rounded down to a power of two, and a note that says what it stands for. Narrow elements get
+ * more rows: as many bytes as others, so that no larger part of them is still in a cache. `memory`: of the machine, in bytes.
  */
-export const scaledRows = ([N, V]: readonly [number, number], memory = memoryHere()): FamilyCase => {
-  const fitting = limit(MOST_BYTES, memory) / (4 * V)
+export const scaledRows = (
+  [N, V]: readonly [number, number],
+  dtype: Dtype = 'f32',
+  memory = memoryHere(),
+): FamilyCase => {
+  const fitting = limit(MOST_BYTES, memory) / (BYTES[dtype] * V)
   if (N <= fitting) return { shape: [N, V] }
   const rows = 2 ** Math.floor(Math.log2(fitting))
   return { shape: [rows, V], note: `${shapeText([N, V])} scaled to ${rows} rows` }
