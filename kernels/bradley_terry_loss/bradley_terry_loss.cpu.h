@@ -1,8 +1,8 @@
 // See bradley_terry_loss.h for the formula, the passes and the bytes.
 #pragma once
 #include "../common/logistic.h"
-#include "../common/logistic_loss.h"
 #include "../common/pairs.h"
+#include "../common/plain_pairs.h"
 #include "bradley_terry_loss.h"
 
 namespace prefgrad::PREFGRAD_ISA {
@@ -11,25 +11,35 @@ inline double bradley_terry_scale(const BradleyTerryLoss& a) {
   return a.grad_scale / (a.normalizer == a.normalizer ? a.normalizer : static_cast<double>(a.B));
 }
 
-// Every first one is simply better, nothing is weighted or centered: in f32.
+// Nothing is weighted, smoothed or centered.
+template <bool margins>
+struct PlainBradleyTerry {
+  const BradleyTerryLoss& a;
+  f32x16 scale = f32x16::set(static_cast<float>(bradley_terry_scale(a))), zero = f32x16::set(0.0f);
+
+  PREFGRAD_INLINE PlainPairs make(int64_t i, int64_t n) const {
+    const f32x16 chosen = load_pairs(a.chosen, i, n), rejected = load_pairs(a.rejected, i, n);
+    const Split gap = difference(chosen, rejected);
+    return {chosen, rejected, gap.high, logistic_loss(margins ? difference(gap, {load_pairs(a.margin, i, n), zero}) : gap)};
+  }
+  __attribute__((noinline)) PlainPairs made_again(PlainPairs p, int64_t i, int64_t n) const {
+    const f32x16 margin = margins ? load_pairs(a.margin, i, n) : zero;
+    p.of_margin = with_far(p.of_margin, low_f64(p.chosen) - low_f64(p.rejected) - low_f64(margin),
+                           high_f64(p.chosen) - high_f64(p.rejected) - high_f64(margin));
+    return p;
+  }
+  PREFGRAD_INLINE void keep(const PlainPairs& p, int64_t i, int64_t n) const {
+    const f32x16 pull = scale * p.of_margin.slope;
+    store_pairs(a.grad_chosen, i, n, zero - pull, (a.accumulate & 2) != 0);
+    store_pairs(a.grad_rejected, i, n, pull, (a.accumulate & 4) != 0);
+  }
+};
+template <bool margins>
 inline void bradley_terry_loss_plain(const BradleyTerryLoss& a, int64_t begin, int64_t end) {
-  const f32x16 zero = f32x16::set(0.0f), up = f32x16::set(static_cast<float>(bradley_terry_scale(a))), down = zero - up;
+  const PlainBradleyTerry<margins> plain{a};
   for (int64_t item = begin; item < end; ++item) {
-    const int64_t stop = (item + 1) * kPairChunk < a.B ? (item + 1) * kPairChunk : a.B;
-    const PairSums sums = sum_pairs(item * kPairChunk, stop, [&](int64_t i, int64_t n) PREFGRAD_BODY -> PlainPair {
-      const f32x16 chosen = load_pairs(a.chosen, i, n), rejected = load_pairs(a.rejected, i, n);
-      const f32x16 margin = a.margin == nullptr ? zero : load_pairs(a.margin, i, n);
-      const Split gap = difference(chosen, rejected);
-      const Split x = a.margin == nullptr ? gap : difference(gap, {margin, zero});
-      const LogisticLoss pair = logistic_loss(x, [&](f64x8& low, f64x8& high) PREFGRAD_BODY {
-        low = low_f64(chosen) - low_f64(rejected) - low_f64(margin);
-        high = high_f64(chosen) - high_f64(rejected) - high_f64(margin);
-      });
-      store_pairs(a.grad_chosen, i, n, down * pair.slope, (a.accumulate & 2) != 0);
-      store_pairs(a.grad_rejected, i, n, up * pair.slope, (a.accumulate & 4) != 0);
-      return {pair.loss, chosen, rejected, less(zero, gap.high), equal(gap.high, zero)};
-    });
-    sums.store(a.workspace + item * kPairSums);
+    const int64_t first = item * kPairChunk, stop = first + kPairChunk < a.B ? first + kPairChunk : a.B;
+    sum_pairs(plain, first, stop, a.workspace + item * kPairSums);
   }
 }
 
@@ -90,7 +100,8 @@ inline void bradley_terry_loss_general(const BradleyTerryLoss& a, int64_t begin,
 
 inline void bradley_terry_loss_terms(const BradleyTerryLoss& a, int64_t begin, int64_t end, int) {
   const bool plain = a.preference == nullptr && a.weight == nullptr && a.label_smoothing == 0.0 && a.center_coefficient == 0.0;
-  plain ? bradley_terry_loss_plain(a, begin, end) : bradley_terry_loss_general(a, begin, end);
+  if (!plain) return bradley_terry_loss_general(a, begin, end);
+  a.margin != nullptr ? bradley_terry_loss_plain<true>(a, begin, end) : bradley_terry_loss_plain<false>(a, begin, end);
 }
 
 inline void bradley_terry_loss_finish(const BradleyTerryLoss& a, int64_t, int64_t, int) {

@@ -8,23 +8,10 @@ namespace prefgrad::PREFGRAD_ISA {
 
 struct LogisticLoss {
   f32x16 loss, slope;
+  m16 far;  // where neither is right, because e^-|x| or x itself leaves f32
 };
 
-// Where e^-|x| or the split of x leaves f32. `x` is what it is split of, in f64.
-inline __attribute__((noinline)) LogisticLoss far_logistic_loss(f64x8 x_low, f64x8 x_high, m16 far, LogisticLoss others) {
-  const f64x8 zero = f64x8::set(0.0), one = f64x8::set(1.0), x[2] = {x_low, x_high};
-  f64x8 loss[2], slope[2];
-  for (int half = 0; half < 2; ++half) {
-    const f64x8 e = exp(zero - absolute(x[half]));
-    loss[half] = log1p(e) - minimum(x[half], zero);
-    slope[half] = select(less(x[half], zero), one, e) / (one + e);
-  }
-  return {select(far, narrow(loss[0], loss[1]), others.loss), select(far, narrow(slope[0], slope[1]), others.slope)};
-}
-
-// `exactly(low, high)` gives x in f64; it is called where x is so large, or not a number, that its split does not do.
-template <typename Exactly>
-PREFGRAD_INLINE LogisticLoss logistic_loss(Split x, Exactly exactly) {
+PREFGRAD_INLINE LogisticLoss logistic_loss(Split x) {
   const auto set = [](float v) PREFGRAD_BODY { return f32x16::set(v); };
   const f32x16 zero = set(0.0f), one = set(1.0f), rounder = set(kRounder);
   const f32x16 size = absolute(x.high);
@@ -43,11 +30,20 @@ PREFGRAD_INLINE LogisticLoss logistic_loss(Split x, Exactly exactly) {
   const f32x16 p0 = fma(set(0x1.5534d2p-2f), e, set(-0x1.ffff0ep-2f)), p2 = fma(set(0x1.87ed7cp-3f), e, set(-0x1.fcff8cp-3f));
   const f32x16 p4 = fma(set(0x1.425d0cp-4f), e, set(-0x1.18e0eep-3f)), p6 = fma(set(0x1.59badap-8f), e, set(-0x1.e72134p-6f));
   const f32x16 p = fma(fma(p6, e2, p4), e4, fma(p2, e2, p0));
-  const LogisticLoss out{fma(e2, p, e) - minimum(x.high, zero), select(negative, one, e) * inverse};
-  if (__builtin_expect(!any(~near), 1)) return out;
-  f64x8 low, high;
-  exactly(low, high);
-  return far_logistic_loss(low, high, ~near, out);
+  return {fma(e2, p, e) - minimum(x.high, zero), select(negative, one, e) * inverse, ~near};
+}
+
+// The same with what is far put right; x in f64.
+inline __attribute__((noinline)) LogisticLoss with_far(LogisticLoss others, f64x8 x_low, f64x8 x_high) {
+  const f64x8 zero = f64x8::set(0.0), one = f64x8::set(1.0), x[2] = {x_low, x_high};
+  f64x8 loss[2], slope[2];
+  for (int half = 0; half < 2; ++half) {
+    const f64x8 e = exp(zero - absolute(x[half]));
+    loss[half] = log1p(e) - minimum(x[half], zero);
+    slope[half] = select(less(x[half], zero), one, e) / (one + e);
+  }
+  return {select(others.far, narrow(loss[0], loss[1]), others.loss), select(others.far, narrow(slope[0], slope[1]), others.slope),
+          others.far};
 }
 
 }  // namespace prefgrad::PREFGRAD_ISA

@@ -1,7 +1,7 @@
 // See dpo_loss.h for the formulas, the passes and the bytes.
 #pragma once
-#include "../common/logistic_loss.h"
 #include "../common/pairs.h"
+#include "../common/plain_pairs.h"
 #include "dpo_kinds.cpu.h"
 
 namespace prefgrad::PREFGRAD_ISA {
@@ -45,41 +45,54 @@ inline double dpo_scale(const DpoLoss& a) {
   return a.grad_scale / (a.normalizer == a.normalizer ? a.normalizer : static_cast<double>(a.B));
 }
 
-// kSigmoid without smoothing, weights and lengths: in f32.
+// kSigmoid without smoothing, weights and lengths.
+template <bool references>
+struct PlainDpo {
+  const DpoLoss& a;
+  Split beta = split(a.beta);
+  f32x16 scale = f32x16::set(static_cast<float>(dpo_scale(a) * a.beta)), zero = f32x16::set(0.0f);
+
+  // Log-ratios of the policy to the reference.
+  PREFGRAD_INLINE Split log_ratio(const float* policy, const float* ref, int64_t i, int64_t n) const {
+    const f32x16 p = load_pairs(policy, i, n);
+    return references ? difference(p, load_pairs(ref, i, n)) : Split{p, zero};
+  }
+  PREFGRAD_INLINE PlainPairs make(int64_t i, int64_t n) const {
+    const Split chosen = product(beta, log_ratio(a.policy_chosen, a.ref_chosen, i, n));
+    const Split rejected = product(beta, log_ratio(a.policy_rejected, a.ref_rejected, i, n));
+    const Split x = difference(chosen, rejected);
+    return {chosen.rounded(), rejected.rounded(), x.high, logistic_loss(x)};
+  }
+  __attribute__((noinline)) PlainPairs made_again(PlainPairs p, int64_t i, int64_t n) const {
+    const f32x16 ref_chosen = references ? load_pairs(a.ref_chosen, i, n) : zero;
+    const f32x16 ref_rejected = references ? load_pairs(a.ref_rejected, i, n) : zero;
+    const f32x16 chosen = load_pairs(a.policy_chosen, i, n), rejected = load_pairs(a.policy_rejected, i, n);
+    const f64x8 factor = f64x8::set(a.beta);
+    const f64x8 c[2] = {factor * (low_f64(chosen) - low_f64(ref_chosen)), factor * (high_f64(chosen) - high_f64(ref_chosen))};
+    const f64x8 q[2] = {factor * (low_f64(rejected) - low_f64(ref_rejected)),
+                        factor * (high_f64(rejected) - high_f64(ref_rejected))};
+    p.of_margin = with_far(p.of_margin, c[0] - q[0], c[1] - q[1]);
+    // A difference may have left f32 on the way to a reward that fits.
+    const f32x16 infinity = f32x16::set(std::numeric_limits<float>::infinity());
+    p.chosen = select(less(absolute(p.chosen), infinity), p.chosen, narrow(c[0], c[1]));
+    p.rejected = select(less(absolute(p.rejected), infinity), p.rejected, narrow(q[0], q[1]));
+    return p;
+  }
+  PREFGRAD_INLINE void keep(const PlainPairs& p, int64_t i, int64_t n) const {
+    const f32x16 pull = scale * p.of_margin.slope;
+    store_pairs(a.losses, i, n, p.of_margin.loss, false);
+    store_pairs(a.chosen_reward, i, n, p.chosen, false);
+    store_pairs(a.rejected_reward, i, n, p.rejected, false);
+    store_pairs(a.grad_policy_chosen, i, n, zero - pull, (a.accumulate & 4) != 0);
+    store_pairs(a.grad_policy_rejected, i, n, pull, (a.accumulate & 8) != 0);
+  }
+};
+template <bool references>
 inline void dpo_loss_plain(const DpoLoss& a, int64_t begin, int64_t end) {
-  const f32x16 zero = f32x16::set(0.0f), infinity = f32x16::set(std::numeric_limits<float>::infinity());
-  const f32x16 up = f32x16::set(static_cast<float>(dpo_scale(a) * a.beta)), down = zero - up;
-  const Split beta = split(a.beta);
+  const PlainDpo<references> plain{a};
   for (int64_t item = begin; item < end; ++item) {
-    const int64_t stop = (item + 1) * kPairChunk < a.B ? (item + 1) * kPairChunk : a.B;
-    const PairSums sums = sum_pairs(item * kPairChunk, stop, [&](int64_t i, int64_t n) PREFGRAD_BODY -> PlainPair {
-      const auto load = [&](const float* p) PREFGRAD_BODY { return p == nullptr ? zero : load_pairs(p, i, n); };
-      const f32x16 policy_chosen = load(a.policy_chosen), policy_rejected = load(a.policy_rejected);
-      const f32x16 ref_chosen = load(a.ref_chosen), ref_rejected = load(a.ref_rejected);
-      const Split first = product(beta, difference(policy_chosen, ref_chosen));
-      const Split second = product(beta, difference(policy_rejected, ref_rejected));
-      const Split x = difference(first, second);
-      f32x16 chosen = first.rounded(), rejected = second.rounded();
-      const LogisticLoss pair = logistic_loss(x, [&](f64x8& low, f64x8& high) PREFGRAD_BODY {
-        const f64x8 factor = f64x8::set(a.beta);
-        const f64x8 c[2] = {factor * (low_f64(policy_chosen) - low_f64(ref_chosen)),
-                            factor * (high_f64(policy_chosen) - high_f64(ref_chosen))};
-        const f64x8 q[2] = {factor * (low_f64(policy_rejected) - low_f64(ref_rejected)),
-                            factor * (high_f64(policy_rejected) - high_f64(ref_rejected))};
-        low = c[0] - q[0];
-        high = c[1] - q[1];
-        // A difference may have left f32 on the way to a reward that fits.
-        chosen = select(less(absolute(chosen), infinity), chosen, narrow(c[0], c[1]));
-        rejected = select(less(absolute(rejected), infinity), rejected, narrow(q[0], q[1]));
-      });
-      store_pairs(a.losses, i, n, pair.loss, false);
-      store_pairs(a.chosen_reward, i, n, chosen, false);
-      store_pairs(a.rejected_reward, i, n, rejected, false);
-      store_pairs(a.grad_policy_chosen, i, n, down * pair.slope, (a.accumulate & 4) != 0);
-      store_pairs(a.grad_policy_rejected, i, n, up * pair.slope, (a.accumulate & 8) != 0);
-      return {pair.loss, chosen, rejected, less(zero, x.high), equal(x.high, zero)};
-    });
-    sums.store(a.workspace + item * kPairSums);
+    const int64_t first = item * kPairChunk, stop = first + kPairChunk < a.B ? first + kPairChunk : a.B;
+    sum_pairs(plain, first, stop, a.workspace + item * kPairSums);
   }
 }
 
@@ -152,7 +165,8 @@ inline void dpo_loss_terms(const DpoLoss& a, int64_t begin, int64_t end, int) {
   }
   // kSigmoid and kSigmoidNorm
   const bool plain = a.smoothing == 0.0 && a.weight == nullptr && a.normalize == 0.0;
-  plain ? dpo_loss_plain(a, begin, end) : dpo_loss_items<kSigmoid>(a, begin, end);
+  if (!plain) return dpo_loss_items<kSigmoid>(a, begin, end);
+  a.ref_chosen != nullptr ? dpo_loss_plain<true>(a, begin, end) : dpo_loss_plain<false>(a, begin, end);
 }
 
 inline void dpo_loss_finish(const DpoLoss& a, int64_t, int64_t, int) {
