@@ -24,7 +24,7 @@ struct PpoValueSums {
 inline void ppo_value_loss_prepare(const PpoValueLoss& a, int64_t begin, int64_t end, int) { token_prepare(a, begin, end); }
 inline void ppo_value_loss_coefficients(const PpoValueLoss& a, int64_t, int64_t, int) { token_coefficients(a); }
 
-template <bool with_clip>
+template <bool with_clip, bool with_weight>
 struct PpoValueTerms {
   using Sums = PpoValueSums;
   const PpoValueLoss& a;
@@ -41,7 +41,7 @@ struct PpoValueTerms {
     int64_t clipped = 0, valid_count = 0;
     const auto eight = [&](auto every, f64x8 V, f64x8 old, f64x8 R, f64x8 w, m8 valid) PREFGRAD_BODY {
       const f64x8 off = V - R, square = off * off;
-      f64x8 worst = square, grad = slope * w * off;
+      f64x8 worst = square, grad = (with_weight ? slope * w : slope) * off;
       if (with_clip) {
         // A NaN among the old values goes through both.
         const f64x8 near = minimum(maximum(V, old - clip), old + clip) - R, other = near * near;
@@ -52,7 +52,7 @@ struct PpoValueTerms {
         clipped += count_lanes(larger);
       }
       // Where a token does not count all of its inputs are 0.
-      term = fma(w, worst, term);
+      term = with_weight ? fma(w, worst, term) : term + worst;
       errors.add<decltype(every)::value>(off, valid);
       targets.add<decltype(every)::value>(R, valid);
       return grad;
@@ -67,7 +67,7 @@ struct PpoValueTerms {
         targets.start(a.returns[i]);
       }
       valid_count += __builtin_popcount(set);
-      const f32x16 V = t.load(a.value), R = t.load(a.returns), w = t.load_or(a.weight, 1.0f);
+      const f32x16 V = t.load(a.value), R = t.load(a.returns), w = with_weight ? t.load(a.weight) : V;
       const f32x16 old = with_clip ? t.load(a.old_value) : V;
       const f64x8 low = eight(every, low_f64(V), low_f64(old), low_f64(R), low_f64(w), low_half(t.valid));
       const f64x8 high = eight(every, high_f64(V), high_f64(old), high_f64(R), high_f64(w), high_half(t.valid));
@@ -81,11 +81,11 @@ struct PpoValueTerms {
 };
 
 inline void ppo_value_loss_terms(const PpoValueLoss& a, int64_t begin, int64_t end, int) {
-  if (a.clip == a.clip) {
-    token_terms<PpoValueTerms<true>>(a, begin, end);
-  } else {
-    token_terms<PpoValueTerms<false>>(a, begin, end);
-  }
+  const bool clip = a.clip == a.clip, weight = a.weight != nullptr;
+  if (clip && weight) token_terms<PpoValueTerms<true, true>>(a, begin, end);
+  if (clip && !weight) token_terms<PpoValueTerms<true, false>>(a, begin, end);
+  if (!clip && weight) token_terms<PpoValueTerms<false, true>>(a, begin, end);
+  if (!clip && !weight) token_terms<PpoValueTerms<false, false>>(a, begin, end);
 }
 
 inline void ppo_value_loss_finish(const PpoValueLoss& a, int64_t, int64_t, int) {

@@ -81,8 +81,8 @@ inline __attribute__((noinline)) float largest_of(From source, int64_t n) {
   return largest(maximum(top[0], top[1]));
 }
 
-// Of n x, a multiple of 64. Where the largest of them is below 0 and the reference is not, it is not sure to be found. `plain`: the
-// base is 0, and -inf makes the sum NaN.
+// Of n x, a multiple of 64. Where the largest of them is below 0 and the reference is not, it is not sure to be found. `plain`:
+// the base is 0, and -inf makes the sum NaN.
 template <bool entropy, bool plain, typename From>
 PREFGRAD_INLINE Terms terms_of(From source, int64_t n, float base, float reference) {
   const f32x16 bases = f32x16::set(base), down = f32x16::set(reference) - bases, least = f32x16::set(kLeastGap);
