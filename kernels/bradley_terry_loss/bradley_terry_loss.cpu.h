@@ -99,7 +99,8 @@ inline void bradley_terry_loss_general(const BradleyTerryLoss& a, int64_t begin,
 }
 
 inline void bradley_terry_loss_terms(const BradleyTerryLoss& a, int64_t begin, int64_t end, int) {
-  const bool plain = a.preference == nullptr && a.weight == nullptr && a.label_smoothing == 0.0 && a.center_coefficient == 0.0;
+  const bool plain = a.preference == nullptr && a.weight == nullptr && a.label_smoothing == 0.0 &&
+                     a.center_coefficient == 0.0 && is_moderate(bradley_terry_scale(a));
   if (!plain) return bradley_terry_loss_general(a, begin, end);
   a.margin != nullptr ? bradley_terry_loss_plain<true>(a, begin, end) : bradley_terry_loss_plain<false>(a, begin, end);
 }

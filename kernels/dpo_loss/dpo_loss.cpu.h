@@ -164,7 +164,8 @@ inline void dpo_loss_terms(const DpoLoss& a, int64_t begin, int64_t end, int) {
     default: break;
   }
   // kSigmoid and kSigmoidNorm
-  const bool plain = a.smoothing == 0.0 && a.weight == nullptr && a.normalize == 0.0;
+  const bool plain = a.smoothing == 0.0 && a.weight == nullptr && a.normalize == 0.0 && is_moderate(a.beta) &&
+                     is_moderate(dpo_scale(a));
   if (!plain) return dpo_loss_items<kSigmoid>(a, begin, end);
   a.ref_chosen != nullptr ? dpo_loss_plain<true>(a, begin, end) : dpo_loss_plain<false>(a, begin, end);
 }
