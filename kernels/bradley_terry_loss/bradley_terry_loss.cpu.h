@@ -34,14 +34,6 @@ struct PlainBradleyTerry {
     store_pairs(a.grad_rejected, i, n, pull, (a.accumulate & 4) != 0);
   }
 };
-template <bool margins>
-inline void bradley_terry_loss_plain(const BradleyTerryLoss& a, int64_t begin, int64_t end) {
-  const PlainBradleyTerry<margins> plain{a};
-  for (int64_t item = begin; item < end; ++item) {
-    const int64_t first = item * kPairChunk, stop = first + kPairChunk < a.B ? first + kPairChunk : a.B;
-    sum_pairs(plain, first, stop, a.workspace + item * kPairSums);
-  }
-}
 
 inline void bradley_terry_loss_general(const BradleyTerryLoss& a, int64_t begin, int64_t end) {
   const f64x8 zero = f64x8::set(0.0), half = f64x8::set(0.5), one = f64x8::set(1.0);
@@ -102,7 +94,7 @@ inline void bradley_terry_loss_terms(const BradleyTerryLoss& a, int64_t begin, i
   const bool plain = a.preference == nullptr && a.weight == nullptr && a.label_smoothing == 0.0 &&
                      a.center_coefficient == 0.0 && is_moderate(bradley_terry_scale(a));
   if (!plain) return bradley_terry_loss_general(a, begin, end);
-  a.margin != nullptr ? bradley_terry_loss_plain<true>(a, begin, end) : bradley_terry_loss_plain<false>(a, begin, end);
+  a.margin != nullptr ? sum_items(PlainBradleyTerry<true>{a}, begin, end) : sum_items(PlainBradleyTerry<false>{a}, begin, end);
 }
 
 inline void bradley_terry_loss_finish(const BradleyTerryLoss& a, int64_t, int64_t, int) {

@@ -26,6 +26,7 @@ struct PlainPairs {
   LogisticLoss of_margin;
 };
 // Adds the pairs from begin to end in f64 (eight vectors of f32 at a time) and leaves the sums in `out`. A loss has
+//   a                    its arguments
 //   make(i, n)           sixteen pairs from i on, those from n on all 0
 //   made_again(p, i, n)  the same, with what is far put right
 //   keep(p, i, n)        writes what is wanted of them
@@ -71,6 +72,14 @@ PREFGRAD_INLINE void sum_pairs(const Loss& plain, int64_t begin, int64_t end, do
   out[1] = 0.5 * static_cast<double>(halves);
   out[2] = chosen.total();
   out[3] = rejected.total();
+}
+// The same for work items, each with sums of its own in the workspace.
+template <typename Loss>
+PREFGRAD_INLINE void sum_items(const Loss& plain, int64_t begin, int64_t end) {
+  for (int64_t item = begin; item < end; ++item) {
+    const int64_t first = item * kPairChunk, stop = first + kPairChunk < plain.a.B ? first + kPairChunk : plain.a.B;
+    sum_pairs(plain, first, stop, plain.a.workspace + item * kPairSums);
+  }
 }
 
 }  // namespace prefgrad::PREFGRAD_ISA

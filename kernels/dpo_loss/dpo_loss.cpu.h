@@ -87,14 +87,6 @@ struct PlainDpo {
     store_pairs(a.grad_policy_rejected, i, n, pull, (a.accumulate & 8) != 0);
   }
 };
-template <bool references>
-inline void dpo_loss_plain(const DpoLoss& a, int64_t begin, int64_t end) {
-  const PlainDpo<references> plain{a};
-  for (int64_t item = begin; item < end; ++item) {
-    const int64_t first = item * kPairChunk, stop = first + kPairChunk < a.B ? first + kPairChunk : a.B;
-    sum_pairs(plain, first, stop, a.workspace + item * kPairSums);
-  }
-}
 
 template <int kind>
 inline void dpo_loss_items(const DpoLoss& a, int64_t begin, int64_t end) {
@@ -167,7 +159,7 @@ inline void dpo_loss_terms(const DpoLoss& a, int64_t begin, int64_t end, int) {
   const bool plain = a.smoothing == 0.0 && a.weight == nullptr && a.normalize == 0.0 && is_moderate(a.beta) &&
                      is_moderate(dpo_scale(a));
   if (!plain) return dpo_loss_items<kSigmoid>(a, begin, end);
-  a.ref_chosen != nullptr ? dpo_loss_plain<true>(a, begin, end) : dpo_loss_plain<false>(a, begin, end);
+  a.ref_chosen != nullptr ? sum_items(PlainDpo<true>{a}, begin, end) : sum_items(PlainDpo<false>{a}, begin, end);
 }
 
 inline void dpo_loss_finish(const DpoLoss& a, int64_t, int64_t, int) {

@@ -67,7 +67,7 @@ struct PpoValueTerms {
         targets.start(a.returns[i]);
       }
       valid_count += __builtin_popcount(set);
-      const f32x16 V = t.load(a.value), R = t.load(a.returns), w = with_weight ? t.load(a.weight) : V;
+      const f32x16 V = t.load(a.value), R = t.load(a.returns), w = with_weight ? t.load(a.weight) : f32x16::set(1.0f);
       const f32x16 old = with_clip ? t.load(a.old_value) : V;
       const f64x8 low = eight(every, low_f64(V), low_f64(old), low_f64(R), low_f64(w), low_half(t.valid));
       const f64x8 high = eight(every, high_f64(V), high_f64(old), high_f64(R), high_f64(w), high_half(t.valid));

@@ -1,5 +1,5 @@
 /** bradleyTerryLoss: Bradley & Terry 1952; arXiv:2203.02155 eq. 1; the margin is that of arXiv:2307.09288 eq. 2. */
-import { magnitude, quotient, total } from './common.ts'
+import { magnitude, pairSizes, quotient, total } from './common.ts'
 import { chance, f32, fill, normals, seeded, spell } from './draw.ts'
 import { output, PLAIN_PAIRS, plainPairs, scaled, sigmoid, slack, softplus } from './numbers.ts'
 import type { Inputs, Options, RandomSource, Reference, Sample, Values } from './types.ts'
@@ -76,15 +76,13 @@ const isPlain = ({ preference, weight }: Inputs, { labelSmoothing, centerCoeffic
 const gradientSlack =
   (side: 'byChosen' | 'byRejected') =>
   (inputs: Inputs, options: Options): Float64Array =>
-    isPlain(inputs, options)
-      ? gradients(inputs, options, side).map(plainPairs.gradient)
-      : gradients(inputs, options, side, magnitude).map((x) => slack(Math.abs(x)))
+    plainPairs.gradients(
+      isPlain(inputs, options),
+      () => gradients(inputs, options, side),
+      () => gradients(inputs, options, side, magnitude),
+    )
 
-/** Of what margin, chosen and rejected of the stats are sums of. */
-const scoreSizes = (inputs: Inputs): number[] => {
-  const [chosen, rejected] = [inputs.chosen, inputs.rejected].map(({ data }) => magnitude(data))
-  return [chosen + rejected, chosen, rejected]
-}
+const scoreSizes = ({ chosen, rejected }: Inputs): number[] => pairSizes(chosen.data, rejected.data)
 
 /** Where the sides of a soft preference cancel. */
 const inF32 = (side: 'byChosen' | 'byRejected') => ({

@@ -93,3 +93,9 @@ export function klEstimate(estimator: unknown, x: number): number {
       return Math.abs(x)
   }
 }
+
+/** Of what the margin, the chosen and the rejected sums of a loss on pairs are sums of. */
+export const pairSizes = (chosen: ArrayLike<number>, rejected: ArrayLike<number>): number[] => {
+  const sizes = [magnitude(chosen), magnitude(rejected)]
+  return [sizes[0] + sizes[1], ...sizes]
+}

@@ -1,5 +1,5 @@
 /** dpoLoss: Rafailov et al. 2023 (arXiv:2305.18290) eq. 7 and its relatives, on sequence log-probabilities. */
-import { magnitude, quotient, total } from './common.ts'
+import { magnitude, pairSizes, quotient, total } from './common.ts'
 import { chance, f32, fill, pick, seeded, spell } from './draw.ts'
 import { output, PLAIN_PAIRS, plainPairs, scaled, slack } from './numbers.ts'
 import { KINDS, type PairSettings, type PairTerms } from './preference_kinds.ts'
@@ -76,7 +76,6 @@ function compute(inputs: Inputs, options: Options): Record<string, Values> {
   }
 }
 
-/** What terms of these sizes lose in f32: their sigmoids and logarithms have 4 ULP each. */
 const isPlain = (inputs: Inputs, options: Options): boolean =>
   ['sigmoid', 'sigmoid-norm'].includes(String(options.kind)) &&
   inputs.weight === undefined &&
@@ -97,16 +96,16 @@ const lossesSlack = (inputs: Inputs, options: Options): Float64Array =>
 const gradientSlack =
   (side: 'byChosen' | 'byRejected') =>
   (inputs: Inputs, options: Options): Float64Array =>
-    isPlain(inputs, options)
-      ? gradients(inputs, options, side).map(plainPairs.gradient)
-      : gradients(inputs, options, side, magnitude).map((x) => slack(Math.abs(x)))
+    plainPairs.gradients(
+      isPlain(inputs, options),
+      () => gradients(inputs, options, side),
+      () => gradients(inputs, options, side, magnitude),
+    )
 
-/** Of what margin, chosen and rejected of the stats are sums of. */
-const rewardSizes = ({ chosenReward, rejectedReward }: Record<string, Values>): number[] => {
-  const [chosen, rejected] = [magnitude(chosenReward.data), magnitude(rejectedReward.data)]
-  return [chosen + rejected, chosen, rejected]
-}
+const rewardSizes = ({ chosenReward, rejectedReward }: Record<string, Values>): number[] =>
+  pairSizes(chosenReward.data, rejectedReward.data)
 
+/** What terms of these sizes lose in f32: their sigmoids and logarithms have 4 ULP each. */
 const inF32 = (size: number): number => (Number.isFinite(size) ? 2 ** -21 * Math.abs(size) : 0)
 const F32_REASON = 'sigmoids and logarithms in f32, 4 ULP each: the exponential 1, a quotient up to 2.5, the product'
 
