@@ -1,5 +1,5 @@
 /** bradleyTerryLoss: Bradley & Terry 1952; arXiv:2203.02155 eq. 1; the margin is that of arXiv:2307.09288 eq. 2. */
-import { magnitude, pairSizes, quotient, total } from './common.ts'
+import { magnitude, pairGradientSlack, pairSizes, quotient, total } from './common.ts'
 import { chance, f32, fill, normals, seeded, spell } from './draw.ts'
 import { output, PLAIN_PAIRS, plainPairs, scaled, sigmoid, slack, softplus } from './numbers.ts'
 import type { Inputs, Options, RandomSource, Reference, Sample, Values } from './types.ts'
@@ -73,14 +73,7 @@ const isPlain = ({ preference, weight }: Inputs, { labelSmoothing, centerCoeffic
   preference === undefined && weight === undefined && Number(labelSmoothing) === 0 && Number(centerCoefficient) === 0
 
 /** On the cpu. */
-const gradientSlack =
-  (side: 'byChosen' | 'byRejected') =>
-  (inputs: Inputs, options: Options): Float64Array =>
-    plainPairs.gradients(
-      isPlain(inputs, options),
-      () => gradients(inputs, options, side),
-      () => gradients(inputs, options, side, magnitude),
-    )
+const gradientSlack = pairGradientSlack(isPlain, gradients)
 
 const scoreSizes = ({ chosen, rejected }: Inputs): number[] => pairSizes(chosen.data, rejected.data)
 

@@ -1,5 +1,5 @@
 /** Where sequences begin and end, which of their positions count, and how their terms become one number. */
-import { expMinusLinear } from './numbers.ts'
+import { expMinusLinear, plainPairs, slack } from './numbers.ts'
 import type { Inputs, Options } from './types.ts'
 
 /** One sequence: positions `start` up to `end`, and those of them that count, in order. */
@@ -99,3 +99,22 @@ export const pairSizes = (chosen: ArrayLike<number>, rejected: ArrayLike<number>
   const sizes = [magnitude(chosen), magnitude(rejected)]
   return [sizes[0] + sizes[1], ...sizes]
 }
+
+type Side = 'byChosen' | 'byRejected'
+
+/** On the cpu, by side: what plain pairs lose in f32, others where terms cancel in f64. `sum` adds up the terms of a gradient. */
+export const pairGradientSlack =
+  (
+    isPlain: (inputs: Inputs, options: Options) => boolean,
+    gradients: (
+      inputs: Inputs,
+      options: Options,
+      side: Side,
+      sum?: (terms: ArrayLike<number>) => number,
+    ) => Float64Array,
+  ) =>
+  (side: Side) =>
+  (inputs: Inputs, options: Options): Float64Array =>
+    isPlain(inputs, options)
+      ? gradients(inputs, options, side).map(plainPairs.gradient)
+      : gradients(inputs, options, side, magnitude).map((x) => slack(Math.abs(x)))

@@ -1,5 +1,5 @@
 /** dpoLoss: Rafailov et al. 2023 (arXiv:2305.18290) eq. 7 and its relatives, on sequence log-probabilities. */
-import { magnitude, pairSizes, quotient, total } from './common.ts'
+import { magnitude, pairGradientSlack, pairSizes, quotient, total } from './common.ts'
 import { chance, f32, fill, pick, seeded, spell } from './draw.ts'
 import { output, PLAIN_PAIRS, plainPairs, scaled, slack } from './numbers.ts'
 import { KINDS, type PairSettings, type PairTerms } from './preference_kinds.ts'
@@ -93,14 +93,7 @@ const lossesSlack = (inputs: Inputs, options: Options): Float64Array =>
   isPlain(inputs, options)
     ? losses(inputs, options).map(plainPairs.loss)
     : losses(inputs, options, magnitude).map(slack)
-const gradientSlack =
-  (side: 'byChosen' | 'byRejected') =>
-  (inputs: Inputs, options: Options): Float64Array =>
-    plainPairs.gradients(
-      isPlain(inputs, options),
-      () => gradients(inputs, options, side),
-      () => gradients(inputs, options, side, magnitude),
-    )
+const gradientSlack = pairGradientSlack(isPlain, gradients)
 
 const rewardSizes = ({ chosenReward, rejectedReward }: Record<string, Values>): number[] =>
   pairSizes(chosenReward.data, rejectedReward.data)

@@ -66,9 +66,6 @@ export const plainPairs = {
   loss: (x: number): number => ulp(x),
   sum: (x: number): number => 3 * ulp(x),
   gradient: (x: number): number => 5 * ulp(x),
-  /** `exact`: the gradients; `sizes`: of what they are sums of, where the pairs are not plain and f64 may cancel. */
-  gradients: (isPlain: boolean, exact: () => Float64Array, sizes: () => Float64Array): Float64Array =>
-    isPlain ? exact().map(plainPairs.gradient) : sizes().map((x) => slack(Math.abs(x))),
   /** Scores or rewards, added five times in f32 before the sum goes on in f64. */
   added: (size: number): number => (Number.isFinite(size) ? 5 * 2 ** -24 * size : 0),
 } as const
