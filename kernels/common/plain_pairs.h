@@ -16,9 +16,6 @@ PREFGRAD_INLINE void store_pairs(float* p, int64_t i, int64_t n, f32x16 x, bool 
   n >= 16 ? store(p + i, x) : store_first(p + i, x, n);
 }
 
-// Whether a factor keeps f32 away from both its ends.
-inline bool is_moderate(double factor) { return std::fabs(factor) > 0x1p-60 && std::fabs(factor) < 0x1p60; }
-
 // What sixteen pairs of a plain loss are made of and come to.
 struct PlainPairs {
   f32x16 chosen, rejected;  // scores or rewards

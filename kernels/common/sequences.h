@@ -66,6 +66,10 @@ struct Block {
       put(p, counted(narrow(low, high), f32x16::set(0.0f)));
     }
   }
+  PREFGRAD_INLINE void store(float* p, f32x16 x, bool add) const {
+    const f32x16 old = add ? peek(p) : f32x16::set(0.0f);
+    put(p, counted(add ? x + old : x, old));
+  }
   PREFGRAD_INLINE void clear(float* p, bool add) const {
     if (!add) put(p, f32x16::set(0.0f));
   }
@@ -112,7 +116,16 @@ PREFGRAD_INLINE int64_t count_valid(const uint8_t* valid, Span s) {
   return count;
 }
 
-// The last token of the sequence that counts, or -1.
+// The first token of the span that counts, or -1.
+PREFGRAD_INLINE int64_t first_valid(const uint8_t* valid, Span s) {
+  int64_t i = s.start;
+  if (valid != nullptr) {
+    while (i < s.start + s.length && valid[i] == 0) ++i;
+  }
+  return i < s.start + s.length ? i : -1;
+}
+
+// The last one, or -1.
 PREFGRAD_INLINE int64_t last_valid(const uint8_t* valid, Span s) {
   int64_t i = s.start + s.length - 1;
   if (valid != nullptr) {

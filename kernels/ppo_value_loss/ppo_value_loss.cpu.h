@@ -2,6 +2,7 @@
 #pragma once
 #include <type_traits>
 
+#include "../common/math.h"
 #include "../common/moments.h"
 #include "../common/token_loss.h"
 #include "ppo_value_loss.h"
@@ -24,6 +25,63 @@ struct PpoValueSums {
 inline void ppo_value_loss_prepare(const PpoValueLoss& a, int64_t begin, int64_t end, int) { token_prepare(a, begin, end); }
 inline void ppo_value_loss_coefficients(const PpoValueLoss& a, int64_t, int64_t, int) { token_coefficients(a); }
 
+// Calls `block` with every sixteen tokens of a chunk, and `close` after as many as are added in f32.
+template <typename Block, typename Close>
+PREFGRAD_INLINE void each_group(const uint8_t* valid, Span s, Block block, Close close) {
+  constexpr int64_t group = 256;
+  for (int64_t i = 0; i < s.length; i += group) {
+    each_block(valid, s.start + i, i + group < s.length ? group : s.length - i, block);
+    close();
+  }
+}
+
+// Moments of what `value` makes of values and returns, in f64.
+template <typename Value>
+inline __attribute__((noinline)) Moments exact_moments(const PpoValueLoss& a, Span s, double shift, double n, Value value) {
+  MomentSums sums;
+  sums.start(shift);
+  each_block(a.valid, s.start, s.length, [&](const auto& t) PREFGRAD_BODY {
+    const f32x16 V = t.load(a.value), R = t.load(a.returns);
+    sums.add(value(low_f64(V), low_f64(R)), low_half(t.valid));
+    sums.add(value(high_f64(V), high_f64(R)), high_half(t.valid));
+  });
+  return sums.moments(n);
+}
+
+// Moments of V - R and of R over a chunk, in f32 where that holds their variance.
+struct PpoValueMoments {
+  const PpoValueLoss& a;
+  Span span;
+  int64_t start;
+  MomentSums32 errors, targets;
+
+  PREFGRAD_INLINE PpoValueMoments(const PpoValueLoss& args, Span s) : a(args), span(s), start(first_valid(a.valid, s)) {
+    if (start < 0) return;
+    errors.start(a.value[start] - a.returns[start]);
+    targets.start(a.returns[start]);
+  }
+  PREFGRAD_INLINE void add(m16 valid, f32x16 error, f32x16 R) {
+    errors.add(error, valid);
+    targets.add(R, valid);
+  }
+  PREFGRAD_INLINE void close_group() {
+    errors.close_group();
+    targets.close_group();
+  }
+  // Reads values and returns again where f32 was not enough.
+  PREFGRAD_INLINE void find(PpoValueSums& sums) const {
+    const double n = static_cast<double>(count_valid(a.valid, span));
+    if (!errors.find(n, 0x1p-24, sums.error) || !targets.find(n, 0.0, sums.returns)) {
+      const double R = a.returns[start], error = a.value[start] - R;
+      sums.error = exact_moments(a, span, error, n, [](f64x8 V, f64x8 R) PREFGRAD_BODY { return V - R; });
+      sums.returns = exact_moments(a, span, R, n, [](f64x8, f64x8 R) PREFGRAD_BODY { return R; });
+    }
+    sums.error.mean = 0.0 - sums.error.mean;
+  }
+};
+
+// In f32, sixteen tokens at a time. Vc - R is taken as (V - R) - (V - old - clip): what is rounded off is then as small as the
+// errors and the clip are, however large the values, and exactly nothing where the clip does not act.
 template <bool with_clip, bool with_weight>
 struct PpoValueTerms {
   using Sums = PpoValueSums;
@@ -34,49 +92,94 @@ struct PpoValueTerms {
       : a(args), coefficient(coefficient_of(args, sequence_of(args, b).count)) {}
 
   PREFGRAD_INLINE PpoValueSums chunk(int64_t first, int64_t count) const {
-    const f64x8 zero = f64x8::set(0.0), clip = f64x8::set(a.clip), slope = f64x8::set(2.0 * a.scale * coefficient);
-    const bool add = (a.accumulate & 2) != 0;
-    f64x8 term = zero;
-    MomentSums errors, targets;  // of V - R and R
-    int64_t clipped = 0, valid_count = 0;
-    const auto eight = [&](auto every, f64x8 V, f64x8 old, f64x8 R, f64x8 w, m8 valid) PREFGRAD_BODY {
-      const f64x8 off = V - R, square = off * off;
-      f64x8 worst = square, grad = (with_weight ? slope * w : slope) * off;
+    const Span s{first, count};
+    const double slope_of_error = 2.0 * a.scale * coefficient;
+    const bool fits = slope_of_error == 0.0 || is_moderate(slope_of_error);  // else every token is far
+    const f32x16 zero = f32x16::set(0.0f), most = f32x16::set(fits ? 0x1p96f : 0.0f);
+    const f32x16 clip = f32x16::set(static_cast<float>(a.clip)), slope = f32x16::set(static_cast<float>(slope_of_error));
+    const bool add = (a.accumulate & 2) != 0, in_place = a.grad_value == a.value;
+    PpoValueSums sums{};
+    GroupedSum term;
+    FarTokens far_tokens{};
+    int64_t clipped = 0;
+    PpoValueMoments moments(a, s);
+    if (in_place) {
+      PpoValueMoments before = moments;
+      each_group(
+          a.valid, s,
+          [&](const auto& t) PREFGRAD_BODY {
+            const f32x16 R = t.load(a.returns);
+            before.add(t.valid, t.load(a.value) - R, R);
+          },
+          [&]() PREFGRAD_BODY { before.close_group(); });
+      before.find(sums);
+    }
+    each_group(
+        a.valid, s,
+        [&](const auto& t) PREFGRAD_BODY {
+          // Where a token does not count all of its inputs are 0, and so is what it adds.
+          const f32x16 V = t.load(a.value), R = t.load(a.returns), off = V - R;
+          f32x16 worst = off * off, grad = slope * off;
+          m16 larger = first16(0);
+          if (with_clip) {
+            const f32x16 moved = V - t.load(a.old_value), beyond = moved - minimum(maximum(moved, zero - clip), clip);
+            const f32x16 near = off - beyond, other = near * near;
+            larger = less(worst, other);
+            worst = maximum(worst, other);  // a NaN stays: it is in `other`
+            grad = select(larger, zero, grad);
+          }
+          if (with_weight) {
+            const f32x16 weight = t.load(a.weight);
+            worst = weight * worst;
+            grad = weight * grad;
+          }
+          const m16 far = ~less(absolute(worst), most) & t.valid;
+          if (__builtin_expect(any(far), 0)) {
+            alignas(64) float slopes[16];
+            store(slopes, grad);
+            add_far(t.at, bits(far), far_tokens, slopes);
+            grad = f32x16::load(slopes);
+            worst = select(far, zero, worst);
+            larger = larger & ~far;
+          }
+          term.add(worst);
+          clipped += __builtin_popcount(bits(larger));
+          moments.add(t.valid, off, R);
+          t.store(a.grad_value, grad, add);
+        },
+        [&]() PREFGRAD_BODY {
+          term.close_group();
+          moments.close_group();
+        });
+    if (!in_place) moments.find(sums);
+    sums.term = a.scale * (term.total() + far_tokens.term);
+    sums.clipped = static_cast<double>(clipped + far_tokens.clipped);
+    return sums;
+  }
+
+ private:
+  // Tokens of which something is too large for f32, or no number.
+  struct FarTokens {
+    double term;
+    int64_t clipped;
+  };
+  __attribute__((noinline)) void add_far(int64_t at, unsigned set, FarTokens& sums, float* grad) const {
+    for (; set != 0; set &= set - 1) {
+      const int lane = __builtin_ctz(set);
+      const int64_t i = at + lane;
+      const double V = a.value[i], R = a.returns[i], w = with_weight ? a.weight[i] : 1.0, off = V - R;
+      double worst = off * off, slope = 2.0 * a.scale * coefficient * w * off;
       if (with_clip) {
-        // A NaN among the old values goes through both.
-        const f64x8 near = minimum(maximum(V, old - clip), old + clip) - R, other = near * near;
-        // And must not look unclipped.
-        const m8 larger = less(square, other), bad = is_nan(other);
-        worst = select(larger | bad, other, square);
-        grad = select(larger, zero, select(bad, other, grad));
-        clipped += count_lanes(larger);
+        const double low = a.old_value[i] - a.clip, high = a.old_value[i] + a.clip;
+        const double above = V >= low ? V : low, near = (above <= high ? above : high) - R, other = near * near;
+        sums.clipped += other > worst;
+        if (other > worst) slope = 0.0;
+        if (other != other) slope = other;
+        if (!(other <= worst)) worst = other;
       }
-      // Where a token does not count all of its inputs are 0.
-      term = with_weight ? fma(w, worst, term) : term + worst;
-      errors.add<decltype(every)::value>(off, valid);
-      targets.add<decltype(every)::value>(R, valid);
-      return grad;
-    };
-    each_block(a.valid, first, count, [&](const auto& t) PREFGRAD_BODY {
-      constexpr std::bool_constant<std::decay_t<decltype(t)>::kEvery> every;
-      const unsigned set = every ? 0xffffu : bits(t.valid);
-      if (set == 0) return t.clear(a.grad_value, add);
-      if (valid_count == 0) {
-        const int64_t i = t.at + __builtin_ctz(set);
-        errors.start(static_cast<double>(a.value[i]) - a.returns[i]);
-        targets.start(a.returns[i]);
-      }
-      valid_count += __builtin_popcount(set);
-      const f32x16 V = t.load(a.value), R = t.load(a.returns), w = with_weight ? t.load(a.weight) : f32x16::set(1.0f);
-      const f32x16 old = with_clip ? t.load(a.old_value) : V;
-      const f64x8 low = eight(every, low_f64(V), low_f64(old), low_f64(R), low_f64(w), low_half(t.valid));
-      const f64x8 high = eight(every, high_f64(V), high_f64(old), high_f64(R), high_f64(w), high_half(t.valid));
-      t.store(a.grad_value, low, high, add);
-    });
-    const double n = static_cast<double>(valid_count);
-    Moments error = errors.moments(n);
-    error.mean = 0.0 - error.mean;
-    return {a.scale * sum(term), static_cast<double>(clipped), error, targets.moments(n)};
+      sums.term += w * worst;
+      grad[lane] = static_cast<float>(slope);
+    }
   }
 };
 

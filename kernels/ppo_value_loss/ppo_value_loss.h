@@ -4,7 +4,8 @@
 //   d term / dV = 2 scale (V - R), and 0 where the clipped square is the larger one
 // loss = sum over b of share_b sum over t of w_t term_t / D, share_b = 1 (or 1 / n), D = denominator or normalizer.
 // Stats hold n, mean and M2 of R - V and of R: explained variance is 1 - M2(R - V) / M2(R).
-// Bytes: reads 8 B per token (12 with clip) and valid, writes 4 B; all arithmetic in f64, rounded once.
+// Bytes: reads 8 B per token (12 with clip) and valid, writes 4 B. CUDA computes in f64 and rounds once; the CPU in f32, with
+// sums in f64, and in f64 where f32 would not do.
 // Passes: common/token_loss.h.
 #pragma once
 #include "../common/args.h"

@@ -19,7 +19,7 @@ import {
   standard,
   typed,
 } from './draw.ts'
-import { clamp, output, scaled, slack } from './numbers.ts'
+import { clamp, output, scaled, slack, ulp } from './numbers.ts'
 import type { Inputs, Options, RandomSource, Reference, Sample, Values } from './types.ts'
 
 interface Term {
@@ -52,11 +52,20 @@ function welford(x: readonly number[]): [number, number, number] {
   return [x.length, mean, x.reduce((sum, v) => sum + (v - mean) ** 2, 0)]
 }
 
-function lossParts(inputs: Inputs, options: Options): { lossSum: number; loss: number } {
+function lossParts(inputs: Inputs, options: Options, term = valueAt): { lossSum: number; loss: number } {
   const all = sequences(inputs, 'value')
   const how = aggregation(all, options)
-  const lossSum = numerator(all, how, (i) => scaled(weightOf(inputs, i), termAt(inputs, options, i).value))
+  const lossSum = numerator(all, how, (i) => scaled(weightOf(inputs, i), term(inputs, options, i)))
   return { lossSum, loss: quotient(lossSum, how.divisor) }
+}
+
+const valueAt = (inputs: Inputs, options: Options, i: number): number => termAt(inputs, options, i).value
+
+/** What f32 rounds a term from: a clipped error is the difference of an error and a clip. */
+function sizeAt(inputs: Inputs, options: Options, i: number): number {
+  const { value, isClipped } = termAt(inputs, options, i)
+  const scale = Number(options.scale)
+  return isClipped ? Math.abs(value) + Number(options.clip) * Math.sqrt(Math.abs(value * scale)) : value
 }
 
 /** The errors whose variance is not explained, returns - value, and the returns, where they count. */
@@ -92,6 +101,14 @@ function compute(inputs: Inputs, options: Options): Record<string, Values> {
 function momentSlack(x: readonly number[], m2: number): number[] {
   const largest = slack(x.reduce((most, v) => Math.max(most, Math.abs(v)), 0))
   return [0, largest, slack(m2) + x.length * largest ** 2]
+}
+
+const IN_F32 = 'errors and their squares in f32, added in f32 within 128 tokens and in f64 beyond'
+
+/** The same for deviations in f32: what rounding takes from a value near the mean, and from squares and their sums. */
+function shortMomentSlack([n, mean, m2]: readonly number[]): number[] {
+  const deviation = n === 0 ? 0 : Math.sqrt(m2 / n)
+  return Number.isFinite(m2) ? [0, 2 ** -24 * (2 * Math.abs(mean) + 8 * deviation), 2 ** -19 * m2] : [0, 0, 0]
 }
 
 /** Draws one value whose clip is clearly decided, away from both kinks. */
@@ -164,6 +181,35 @@ function samples(): Sample[] {
       inputs: { value: f32(normals(random, 30, 1, 1e4)), returns: f32(normals(random, 30, 1, 1e4)) },
     },
     {
+      name: 'a first return far from the others',
+      inputs: { value: f32(normals(random, 60)), returns: f32([300, ...normals(random, 59)]) },
+    },
+    {
+      name: 'errors far from 0',
+      inputs: { value: f32(normals(random, 60)), returns: f32(normals(random, 60, 1, 500)) },
+    },
+    {
+      name: 'a value of 1e16 among others',
+      inputs: {
+        value: f32([0.5, -1, 1e16, 2, 1e16, 0.3]),
+        oldValue: f32([0, -1, 1, 2, 1e16, 0.25]),
+        returns: f32([1, 0, 2, 1e16, 0, 0.75]),
+        valid: typed('u8', [1, 1, 1, 1, 1, 0]),
+      },
+      options: { clip: 0.2 },
+      skipGradients: 'differences lose the small values',
+    },
+    {
+      name: 'a weight that leaves f32 only with its square',
+      inputs: { value: f32([3, 1]), returns: f32([1, 1.5]), weight: f32([1e29, 1]) },
+      skipGradients: 'differences lose the small weight',
+    },
+    ...[2 ** 70, 2 ** -70, 0].map((gradScale) => ({
+      ...make(padded(3, 7), { clip: 0.5, gradScale }, true),
+      name: `gradScale of ${gradScale}`,
+      skipGradients: 'a factor that differences do not hold',
+    })),
+    {
       name: 'squares beyond f32',
       inputs: { value: f32([1e30, 0]), returns: f32([0, 1]) },
       skipGradients: 'an infinite loss',
@@ -183,14 +229,28 @@ export const reference: Reference = {
     loss: {
       ulp: 1,
       reason: 'terms and sums in f64, rounded once; no term is negative',
+      cpu: { ulp: 8, reason: IN_F32, magnitude: (inputs, options) => [lossParts(inputs, options, sizeAt).loss] },
     },
-    gradValue: { ulp: 1, reason: 'one difference and one product in f64, rounded once' },
+    gradValue: {
+      ulp: 1,
+      reason: 'one difference and one product in f64, rounded once',
+      cpu: { ulp: 4, reason: 'the difference, its factor, a weight and two products, half a unit or more each' },
+    },
     stats: {
       ulp: 1,
       reason: 'sums and moments in f64, rounded once',
       extra: (inputs, _, { stats }) => {
         const { errors, returns } = columns(inputs)
         return [0, 0, 0, 0, ...momentSlack(errors, stats.data[6]), ...momentSlack(returns, stats.data[9])]
+      },
+      cpu: {
+        reason: IN_F32,
+        extra: (inputs, options, { stats }) => {
+          const data = Array.from(stats.data)
+          const size = lossParts(inputs, options, sizeAt).lossSum
+          const lossSlack = Number.isFinite(size) ? 8 * ulp(size) : 0
+          return [lossSlack, 0, 0, 0, ...shortMomentSlack(data.slice(4, 7)), ...shortMomentSlack(data.slice(7))]
+        },
       },
     },
   },
