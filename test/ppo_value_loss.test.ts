@@ -32,6 +32,22 @@ test('at a tie the gradient is the unclipped one', () => {
   assert.equal(readStats(result).clipFraction, 0)
 })
 
+test('what is no number is not clipped away', () => {
+  const inf = Number.POSITIVE_INFINITY
+  const cases: [value: number, old: number, target: number, gradient: number][] = [
+    [Number.NaN, 0, 0, Number.NaN],
+    [1, Number.NaN, 0, Number.NaN],
+    [inf, 0, inf, Number.NaN],
+    [inf, 0, 0, inf],
+  ]
+  for (const [value, old, target, gradient] of cases) {
+    const inputs = { value: f32(value), oldValue: f32(old), returns: f32(target) }
+    const result = ppoValueLoss(inputs, { clip: 0.2 })
+    sameBits(result.gradValue.data, [gradient])
+    sameBits(result.loss.data, [gradient])
+  }
+})
+
 test('scale is the factor of the squared error', () => {
   const inputs = { value: f32(3), returns: f32(1) }
   const { loss, gradValue } = ppoValueLoss(inputs, { scale: 1 })

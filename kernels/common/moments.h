@@ -51,20 +51,21 @@ struct MomentSums32 {
   PREFGRAD_INLINE void start(float value) { shift = f32x16::set(value); }
   PREFGRAD_INLINE void add(f32x16 x, m16 valid) {
     const f32x16 d = select(valid, x - shift, f32x16::set(0.0f));
-    sum.add(d);
+    sum.add_product(d, f32x16::set(1.0f));  // there is more to add than to multiply
     squares.add_product(d, d);
   }
   PREFGRAD_INLINE void close_group() {
     sum.close_group();
     squares.close_group();
   }
-  // False where f32 does not hold enough digits of the variance: the shift is far from the mean (three deviations), or a
-  // square has left f32. `rounding` is what each x may be off, as a share of the mean: none of it may come near a deviation.
+  // False where f32 does not hold enough digits of the variance: the shift is more than three deviations from the mean, which
+  // costs a factor of 10, or a square has left f32. `rounding` is what each x may be off, as a share of the mean: none of it may
+  // come near a deviation.
   PREFGRAD_INLINE bool find(double n, double rounding, Moments& found) const {
     const double total = sum.total(), square = squares.total();
     if (total == 0.0 && square == 0.0) {
       found = {n, n == 0.0 ? 0.0 : first_lane(shift), 0.0};
-      return true;
+      return rounding * found.mean == 0.0;
     }
     const double apart = total / n, mean = first_lane(shift) + apart, m2 = square - total * apart, blur = rounding * mean;
     found = {n, mean, m2};

@@ -72,8 +72,7 @@ struct Sum16 {
 struct GroupedSum {
   f32x16 group = f32x16::set(0.0f);
   Sum16 closed;
-  // As a product with 1: where a loop has more sums than products, the units for products have time for it.
-  PREFGRAD_INLINE void add(f32x16 x) { add_product(x, f32x16::set(1.0f)); }
+  PREFGRAD_INLINE void add(f32x16 x) { group = group + x; }
   PREFGRAD_INLINE void add_product(f32x16 x, f32x16 y) { group = fma(x, y, group); }
   PREFGRAD_INLINE void close_group() {
     closed.add(group);

@@ -1,7 +1,5 @@
 // See ppo_value_loss.h for the formula and the bytes, common/token_loss.h for the passes.
 #pragma once
-#include <type_traits>
-
 #include "../common/math.h"
 #include "../common/moments.h"
 #include "../common/token_loss.h"
@@ -37,7 +35,7 @@ PREFGRAD_INLINE void each_group(const uint8_t* valid, Span s, Block block, Close
 
 // Moments of what `value` makes of values and returns, in f64.
 template <typename Value>
-inline __attribute__((noinline)) Moments exact_moments(const PpoValueLoss& a, Span s, double shift, double n, Value value) {
+inline __attribute__((noinline)) Moments f64_moments(const PpoValueLoss& a, Span s, double shift, double n, Value value) {
   MomentSums sums;
   sums.start(shift);
   each_block(a.valid, s.start, s.length, [&](const auto& t) PREFGRAD_BODY {
@@ -73,15 +71,16 @@ struct PpoValueMoments {
     const double n = static_cast<double>(count_valid(a.valid, span));
     if (!errors.find(n, 0x1p-24, sums.error) || !targets.find(n, 0.0, sums.returns)) {
       const double R = a.returns[start], error = a.value[start] - R;
-      sums.error = exact_moments(a, span, error, n, [](f64x8 V, f64x8 R) PREFGRAD_BODY { return V - R; });
-      sums.returns = exact_moments(a, span, R, n, [](f64x8, f64x8 R) PREFGRAD_BODY { return R; });
+      sums.error = f64_moments(a, span, error, n, [](f64x8 V, f64x8 R) PREFGRAD_BODY { return V - R; });
+      sums.returns = f64_moments(a, span, R, n, [](f64x8, f64x8 R) PREFGRAD_BODY { return R; });
     }
     sums.error.mean = 0.0 - sums.error.mean;
   }
 };
 
 // In f32, sixteen tokens at a time. Vc - R is taken as (V - R) - (V - old - clip): what is rounded off is then as small as the
-// errors and the clip are, however large the values, and exactly nothing where the clip does not act.
+// errors and the clip are, however large the values, and exactly nothing where the clip does not act. Tokens whose terms are too
+// large for f32, or no numbers, are far: they go through f64 one by one.
 template <bool with_clip, bool with_weight>
 struct PpoValueTerms {
   using Sums = PpoValueSums;
@@ -93,10 +92,11 @@ struct PpoValueTerms {
 
   PREFGRAD_INLINE PpoValueSums chunk(int64_t first, int64_t count) const {
     const Span s{first, count};
-    const double slope_of_error = 2.0 * a.scale * coefficient;
-    const bool fits = slope_of_error == 0.0 || is_moderate(slope_of_error);  // else every token is far
-    const f32x16 zero = f32x16::set(0.0f), most = f32x16::set(fits ? 0x1p96f : 0.0f);
-    const f32x16 clip = f32x16::set(static_cast<float>(a.clip)), slope = f32x16::set(static_cast<float>(slope_of_error));
+    const double rate = 2.0 * a.scale * coefficient;
+    // Where f32 does not hold the factor of the gradients, every token is far.
+    const f32x16 far_from = f32x16::set(rate == 0.0 || is_moderate(rate) ? 0x1p96f : 0.0f);
+    const f32x16 zero = f32x16::set(0.0f), two = f32x16::set(2.0f), slope = f32x16::set(static_cast<float>(rate));
+    const f32x16 clip = f32x16::set(static_cast<float>(a.clip));
     const bool add = (a.accumulate & 2) != 0, in_place = a.grad_value == a.value;
     PpoValueSums sums{};
     GroupedSum term;
@@ -104,6 +104,7 @@ struct PpoValueTerms {
     int64_t clipped = 0;
     PpoValueMoments moments(a, s);
     if (in_place) {
+      // Moments may have to be taken twice, and the values will be gone.
       PpoValueMoments before = moments;
       each_group(
           a.valid, s,
@@ -119,31 +120,36 @@ struct PpoValueTerms {
         [&](const auto& t) PREFGRAD_BODY {
           // Where a token does not count all of its inputs are 0, and so is what it adds.
           const f32x16 V = t.load(a.value), R = t.load(a.returns), off = V - R;
-          f32x16 worst = off * off, grad = slope * off;
-          m16 larger = first16(0);
+          f32x16 near = off;  // what is left of the error within the clip
+          m16 within = first16(16);
           if (with_clip) {
             const f32x16 moved = V - t.load(a.old_value), beyond = moved - minimum(maximum(moved, zero - clip), clip);
-            const f32x16 near = off - beyond, other = near * near;
-            larger = less(worst, other);
-            worst = maximum(worst, other);  // a NaN stays: it is in `other`
-            grad = select(larger, zero, grad);
+            near = off - beyond;
+            // near^2 <= off^2, also where f32 sees no difference. What is no number is not within.
+            within = less_equal(beyond * fnma(two, off, beyond), zero);
           }
+          f32x16 worst, grad;
           if (with_weight) {
-            const f32x16 weight = t.load(a.weight);
-            worst = weight * worst;
-            grad = weight * grad;
+            // The weight stands between the factors, so that a square need not leave f32 where the product does not.
+            const f32x16 error = select(within, off, near), pull = t.load(a.weight) * error;
+            worst = pull * error;
+            grad = slope * pull;
+          } else {
+            worst = maximum(off * off, near * near);  // a NaN is in the second
+            grad = slope * off;
           }
-          const m16 far = ~less(absolute(worst), most) & t.valid;
+          if (with_clip) grad = select(within, grad, zero);
+          const m16 far = ~less(with_weight ? absolute(worst) : worst, far_from) & t.valid;
           if (__builtin_expect(any(far), 0)) {
             alignas(64) float slopes[16];
             store(slopes, grad);
             add_far(t.at, bits(far), far_tokens, slopes);
             grad = f32x16::load(slopes);
             worst = select(far, zero, worst);
-            larger = larger & ~far;
+            within = within | far;
           }
           term.add(worst);
-          clipped += __builtin_popcount(bits(larger));
+          clipped += 16 - __builtin_popcount(bits(within));
           moments.add(t.valid, off, R);
           t.store(a.grad_value, grad, add);
         },
@@ -158,7 +164,6 @@ struct PpoValueTerms {
   }
 
  private:
-  // Tokens of which something is too large for f32, or no number.
   struct FarTokens {
     double term;
     int64_t clipped;
@@ -175,7 +180,7 @@ struct PpoValueTerms {
         sums.clipped += other > worst;
         if (other > worst) slope = 0.0;
         if (other != other) slope = other;
-        if (!(other <= worst)) worst = other;
+        if (other > worst || other != other) worst = other;
       }
       sums.term += w * worst;
       grad[lane] = static_cast<float>(slope);

@@ -40,7 +40,8 @@ function termAt(inputs: Inputs, options: Options, i: number): Term {
   const isClipped = clippedError ** 2 > error ** 2
   return {
     value: scale * Math.max(error ** 2, clippedError ** 2),
-    slope: isClipped ? 0 : 2 * scale * error,
+    // An old value that is no number is not clipped away.
+    slope: isClipped ? 0 : Number.isNaN(clippedError) ? Number.NaN : 2 * scale * error,
     isClipped,
   }
 }
@@ -52,20 +53,24 @@ function welford(x: readonly number[]): [number, number, number] {
   return [x.length, mean, x.reduce((sum, v) => sum + (v - mean) ** 2, 0)]
 }
 
-function lossParts(inputs: Inputs, options: Options, term = valueAt): { lossSum: number; loss: number } {
+function lossParts(inputs: Inputs, options: Options): { lossSum: number; loss: number } {
   const all = sequences(inputs, 'value')
   const how = aggregation(all, options)
-  const lossSum = numerator(all, how, (i) => scaled(weightOf(inputs, i), term(inputs, options, i)))
+  const lossSum = numerator(all, how, (i) => scaled(weightOf(inputs, i), termAt(inputs, options, i).value))
   return { lossSum, loss: quotient(lossSum, how.divisor) }
 }
 
-const valueAt = (inputs: Inputs, options: Options, i: number): number => termAt(inputs, options, i).value
-
-/** What f32 rounds a term from: a clipped error is the difference of an error and a clip. */
-function sizeAt(inputs: Inputs, options: Options, i: number): number {
-  const { value, isClipped } = termAt(inputs, options, i)
-  const scale = Number(options.scale)
-  return isClipped ? Math.abs(value) + Number(options.clip) * Math.sqrt(Math.abs(value * scale)) : value
+/** The sizes of what the loss is added up from: a clipped error is itself the difference of an error and a clip. */
+function sizes(inputs: Inputs, options: Options): { lossSum: number; loss: number } {
+  const all = sequences(inputs, 'value')
+  const how = aggregation(all, options)
+  const scale = Math.abs(Number(options.scale))
+  const sizeAt = (i: number): number => {
+    const { value, isClipped } = termAt(inputs, options, i)
+    return Math.abs(value) + (isClipped ? Number(options.clip) * Math.sqrt(Math.abs(value) * scale) : 0)
+  }
+  const lossSum = numerator(all, how, (i) => scaled(Math.abs(weightOf(inputs, i)), sizeAt(i)))
+  return { lossSum, loss: quotient(lossSum, Math.abs(how.divisor)) }
 }
 
 /** The errors whose variance is not explained, returns - value, and the returns, where they count. */
@@ -103,12 +108,15 @@ function momentSlack(x: readonly number[], m2: number): number[] {
   return [0, largest, slack(m2) + x.length * largest ** 2]
 }
 
-const IN_F32 = 'errors and their squares in f32, added in f32 within 128 tokens and in f64 beyond'
+const IN_F32 = 'errors and their squares in f32, added in f32 within 256 tokens and in f64 beyond'
 
-/** The same for deviations in f32: what rounding takes from a value near the mean, and from squares and their sums. */
+/**
+ * The same for deviations in f32: sixteen of them added, each sum rounded (equal ones all in one direction), and ten times
+ * that where they are taken from a value three deviations off the mean.
+ */
 function shortMomentSlack([n, mean, m2]: readonly number[]): number[] {
   const deviation = n === 0 ? 0 : Math.sqrt(m2 / n)
-  return Number.isFinite(m2) ? [0, 2 ** -24 * (2 * Math.abs(mean) + 8 * deviation), 2 ** -19 * m2] : [0, 0, 0]
+  return Number.isFinite(m2) ? [0, 2 ** -24 * (2 * Math.abs(mean) + 16 * deviation), 2 ** -16 * m2] : [0, 0, 0]
 }
 
 /** Draws one value whose clip is clearly decided, away from both kinks. */
@@ -200,6 +208,40 @@ function samples(): Sample[] {
       skipGradients: 'differences lose the small values',
     },
     {
+      name: 'values that are no numbers, clipped',
+      inputs: {
+        value: f32([Number.NaN, 1, 2, Number.POSITIVE_INFINITY, 3]),
+        oldValue: f32([0, 1, Number.NaN, 1, 3]),
+        returns: f32([0, 0, 1, 3, 2.5]),
+      },
+      options: { clip: 0.2 },
+      skipGradients: 'no numbers',
+    },
+    {
+      name: 'a clip that f32 cannot see beside the error',
+      inputs: { value: f32([0.5, -0.5]), oldValue: f32([0, 0]), returns: f32([1e7, 1e7]) },
+      options: { clip: 0.2 },
+      skipGradients: 'differences lose the clip',
+    },
+    ...[[64], [64, 1]].map((shape) => ({
+      name: `errors that differ by less than f32 holds, [${shape}]`,
+      inputs: {
+        value: f32(
+          fill(64, () => 1e4),
+          shape,
+        ),
+        returns: f32(
+          fill(64, (i) => 1e-4 * ((i % 5) - 2)),
+          shape,
+        ),
+      },
+      skipGradients: 'differences lose the returns',
+    })),
+    {
+      name: 'negative weights',
+      inputs: { value: f32([1, 2, 3]), returns: f32([1.5, 1, 3.25]), weight: f32([1, -0.25, -1]) },
+    },
+    {
       name: 'a weight that leaves f32 only with its square',
       inputs: { value: f32([3, 1]), returns: f32([1, 1.5]), weight: f32([1e29, 1]) },
       skipGradients: 'differences lose the small weight',
@@ -229,7 +271,7 @@ export const reference: Reference = {
     loss: {
       ulp: 1,
       reason: 'terms and sums in f64, rounded once; no term is negative',
-      cpu: { ulp: 8, reason: IN_F32, magnitude: (inputs, options) => [lossParts(inputs, options, sizeAt).loss] },
+      cpu: { ulp: 8, reason: IN_F32, magnitude: (inputs, options) => [sizes(inputs, options).loss] },
     },
     gradValue: {
       ulp: 1,
@@ -247,7 +289,7 @@ export const reference: Reference = {
         reason: IN_F32,
         extra: (inputs, options, { stats }) => {
           const data = Array.from(stats.data)
-          const size = lossParts(inputs, options, sizeAt).lossSum
+          const size = sizes(inputs, options).lossSum
           const lossSlack = Number.isFinite(size) ? 8 * ulp(size) : 0
           return [lossSlack, 0, 0, 0, ...shortMomentSlack(data.slice(4, 7)), ...shortMomentSlack(data.slice(7))]
         },
