@@ -15,7 +15,7 @@ PREFGRAD_INLINE LogisticLoss logistic_loss(Split x) {
   const auto set = [](float v) PREFGRAD_BODY { return f32x16::set(v); };
   const f32x16 zero = set(0.0f), one = set(1.0f), rounder = set(kRounder);
   const f32x16 size = absolute(x.high);
-  const m16 negative = less(x.high, zero), near = less(size, set(87.0f));
+  const m16 positive = less_equal(zero, x.high), near = less(size, set(87.0f));
   // e^-|x| = 2^n e^-r, as in exp of math.h. (e^-r - 1 + r) / r^2 by a minimax fit, 3e-9 of e^-r.
   const f32x16 sum = fnma(size, set(static_cast<float>(kLog2E)), rounder), n = sum - rounder;
   const f32x16 r = fma(n, set(kLn2HighF), size) + fma(n, set(kLn2LowF), times_sign(x.low, x.high));
@@ -30,7 +30,7 @@ PREFGRAD_INLINE LogisticLoss logistic_loss(Split x) {
   const f32x16 p0 = fma(set(0x1.5534d2p-2f), e, set(-0x1.ffff0ep-2f)), p2 = fma(set(0x1.87ed7cp-3f), e, set(-0x1.fcff8cp-3f));
   const f32x16 p4 = fma(set(0x1.425d0cp-4f), e, set(-0x1.18e0eep-3f)), p6 = fma(set(0x1.59badap-8f), e, set(-0x1.e72134p-6f));
   const f32x16 p = fma(fma(p6, e2, p4), e4, fma(p2, e2, p0));
-  return {fma(e2, p, e) - minimum(x.high, zero), select(negative, one, e) * inverse, ~near};
+  return {fma(e2, p, e) - minimum(x.high, zero), select(positive, e, one) * inverse, ~near};
 }
 
 // The same with what is far put right; x in f64.

@@ -33,7 +33,7 @@ PREFGRAD_INLINE void sum_pairs(const Loss& plain, int64_t begin, int64_t end, do
   Sum16 loss, chosen, rejected;
   int64_t halves = 0;  // 2 for a pair in the right order, 1 for a tie
   const auto count = [&](f32x16 gap, m16 some) PREFGRAD_BODY {
-    halves += 2 * __builtin_popcount(bits(less(zero, gap) & some)) + __builtin_popcount(bits(equal(gap, zero) & some));
+    halves += __builtin_popcount(bits(less(zero, gap) & some)) + __builtin_popcount(bits(less_equal(zero, gap) & some));
   };
   int64_t i = begin;
   for (; i + 128 <= end; i += 128) {
