@@ -48,6 +48,13 @@ test('what is no number is not clipped away', () => {
   }
 })
 
+test('an error whose square leaves f32 still counts with its weight', () => {
+  // 2^100 (2^-80)^2 / 2 = 2^-61, the gradient 2^100 2^-80; (2^-80)^2 alone would be 0.
+  const { loss, gradValue } = ppoValueLoss({ value: f32(2 ** -80), returns: f32(0), weight: f32(2 ** 100) })
+  assert.equal(loss.item(), 2 ** -61)
+  assert.equal(gradValue.item(), 2 ** 20)
+})
+
 test('scale is the factor of the squared error', () => {
   const inputs = { value: f32(3), returns: f32(1) }
   const { loss, gradValue } = ppoValueLoss(inputs, { scale: 1 })

@@ -66,6 +66,7 @@ struct Block {
       put(p, counted(narrow(low, high), f32x16::set(0.0f)));
     }
   }
+  // Already rounded: with `add`, the sum is rounded once more.
   PREFGRAD_INLINE void store(float* p, f32x16 x, bool add) const {
     const f32x16 old = add ? peek(p) : f32x16::set(0.0f);
     put(p, counted(add ? x + old : x, old));

@@ -53,25 +53,25 @@ function welford(x: readonly number[]): [number, number, number] {
   return [x.length, mean, x.reduce((sum, v) => sum + (v - mean) ** 2, 0)]
 }
 
-function lossParts(inputs: Inputs, options: Options): { lossSum: number; loss: number } {
+/** Numbers of tokens, weighted and added up as the options say: the sum, and what it is divided into. */
+function added(inputs: Inputs, options: Options, weighted: (i: number) => number): { lossSum: number; loss: number } {
   const all = sequences(inputs, 'value')
   const how = aggregation(all, options)
-  const lossSum = numerator(all, how, (i) => scaled(weightOf(inputs, i), termAt(inputs, options, i).value))
+  const lossSum = numerator(all, how, weighted)
   return { lossSum, loss: quotient(lossSum, how.divisor) }
 }
 
+const lossParts = (inputs: Inputs, options: Options): { lossSum: number; loss: number } =>
+  added(inputs, options, (i) => scaled(weightOf(inputs, i), termAt(inputs, options, i).value))
+
 /** The sizes of what the loss is added up from: a clipped error is itself the difference of an error and a clip. */
-function sizes(inputs: Inputs, options: Options): { lossSum: number; loss: number } {
-  const all = sequences(inputs, 'value')
-  const how = aggregation(all, options)
-  const scale = Math.abs(Number(options.scale))
-  const sizeAt = (i: number): number => {
+const lossSizes = (inputs: Inputs, options: Options): { lossSum: number; loss: number } =>
+  added(inputs, options, (i) => {
     const { value, isClipped } = termAt(inputs, options, i)
-    return Math.abs(value) + (isClipped ? Number(options.clip) * Math.sqrt(Math.abs(value) * scale) : 0)
-  }
-  const lossSum = numerator(all, how, (i) => scaled(Math.abs(weightOf(inputs, i)), sizeAt(i)))
-  return { lossSum, loss: quotient(lossSum, Math.abs(how.divisor)) }
-}
+    const scale = Math.abs(Number(options.scale))
+    const size = Math.abs(value) + (isClipped ? Number(options.clip) * Math.sqrt(Math.abs(value) * scale) : 0)
+    return scaled(Math.abs(weightOf(inputs, i)), size)
+  })
 
 /** The errors whose variance is not explained, returns - value, and the returns, where they count. */
 function columns(inputs: Inputs): { errors: number[]; returns: number[] } {
@@ -114,7 +114,7 @@ const IN_F32 = 'errors and their squares in f32, added in f32 within 256 tokens 
  * The same for deviations in f32: sixteen of them added, each sum rounded (equal ones all in one direction), and ten times
  * that where they are taken from a value three deviations off the mean.
  */
-function shortMomentSlack([n, mean, m2]: readonly number[]): number[] {
+function f32MomentSlack([n, mean, m2]: readonly number[]): number[] {
   const deviation = n === 0 ? 0 : Math.sqrt(m2 / n)
   return Number.isFinite(m2) ? [0, 2 ** -24 * (2 * Math.abs(mean) + 16 * deviation), 2 ** -16 * m2] : [0, 0, 0]
 }
@@ -242,7 +242,7 @@ function samples(): Sample[] {
       inputs: { value: f32([1, 2, 3]), returns: f32([1.5, 1, 3.25]), weight: f32([1, -0.25, -1]) },
     },
     {
-      name: 'a weight that leaves f32 only with its square',
+      name: 'a weight that makes its term too large for f32',
       inputs: { value: f32([3, 1]), returns: f32([1, 1.5]), weight: f32([1e29, 1]) },
       skipGradients: 'differences lose the small weight',
     },
@@ -271,7 +271,7 @@ export const reference: Reference = {
     loss: {
       ulp: 1,
       reason: 'terms and sums in f64, rounded once; no term is negative',
-      cpu: { ulp: 8, reason: IN_F32, magnitude: (inputs, options) => [sizes(inputs, options).loss] },
+      cpu: { ulp: 8, reason: IN_F32, magnitude: (inputs, options) => [lossSizes(inputs, options).loss] },
     },
     gradValue: {
       ulp: 1,
@@ -289,9 +289,9 @@ export const reference: Reference = {
         reason: IN_F32,
         extra: (inputs, options, { stats }) => {
           const data = Array.from(stats.data)
-          const size = sizes(inputs, options).lossSum
+          const size = lossSizes(inputs, options).lossSum
           const lossSlack = Number.isFinite(size) ? 8 * ulp(size) : 0
-          return [lossSlack, 0, 0, 0, ...shortMomentSlack(data.slice(4, 7)), ...shortMomentSlack(data.slice(7))]
+          return [lossSlack, 0, 0, 0, ...f32MomentSlack(data.slice(4, 7)), ...f32MomentSlack(data.slice(7))]
         },
       },
     },
