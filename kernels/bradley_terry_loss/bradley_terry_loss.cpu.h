@@ -15,12 +15,21 @@ inline double bradley_terry_scale(const BradleyTerryLoss& a) {
 template <bool margins>
 struct PlainBradleyTerry {
   const BradleyTerryLoss& a;
+  LogisticLosses<false> logistic;
   f32x16 scale = f32x16::set(static_cast<float>(bradley_terry_scale(a))), zero = f32x16::set(0.0f);
 
   PREFGRAD_INLINE PlainPairs make(int64_t i, int64_t n) const {
-    const f32x16 chosen = load_pairs(a.chosen, i, n), rejected = load_pairs(a.rejected, i, n);
-    const Split gap = difference(chosen, rejected);
-    return {chosen, rejected, gap.high, logistic_loss(margins ? difference(gap, {load_pairs(a.margin, i, n), zero}) : gap)};
+    PlainPairs p;  // filled in one by one, because compilers copy a pair of registers through memory
+    p.chosen = load_pairs(a.chosen, i, n);
+    p.rejected = load_pairs(a.rejected, i, n);
+    p.gap = p.chosen - p.rejected;
+    const Split gap = difference(p.chosen, p.rejected);
+    if constexpr (margins) {
+      p.of_margin = logistic(normalized(difference(gap, {load_pairs(a.margin, i, n), zero})));
+    } else {
+      p.of_margin = logistic(gap);
+    }
+    return p;
   }
   __attribute__((noinline)) PlainPairs made_again(PlainPairs p, int64_t i, int64_t n) const {
     const f32x16 margin = margins ? load_pairs(a.margin, i, n) : zero;

@@ -4,8 +4,6 @@
 
 namespace prefgrad::PREFGRAD_ISA {
 
-constexpr double kLn2 = 0.69314718055994530942;
-
 // s(x), s(-x) and their logarithms.
 struct Logistic {
   f64x8 up, down, log_up, log_down;

@@ -9,9 +9,12 @@
 namespace prefgrad::PREFGRAD_ISA {
 
 // Whether a factor keeps f32 away from both its ends.
-inline bool is_moderate(double factor) { return std::fabs(factor) > 0x1p-60 && std::fabs(factor) < 0x1p60; }
+inline bool is_moderate(double factor, double most = 0x1p60) {
+  return std::fabs(factor) > 1.0 / most && std::fabs(factor) < most;
+}
 
 constexpr double kLog2E = 1.4426950408889634074;
+constexpr double kLn2 = 0.69314718055994530942;
 // ln 2 in two parts (Cody & Waite 1980): the first has trailing zeros, so that n * kLn2High is exact.
 constexpr float kLn2HighF = 0.693145751953125f;
 constexpr float kLn2LowF = 1.42860682030941723e-6f;

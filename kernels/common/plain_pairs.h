@@ -58,7 +58,8 @@ PREFGRAD_INLINE void sum_pairs(const Loss& plain, int64_t begin, int64_t end, do
   }
   for (; i < end; i += 16) {
     const int64_t n = end - i;
-    const PlainPairs last = plain.made_again(plain.make(i, n), i, n);
+    PlainPairs last = plain.make(i, n);
+    if (any(last.of_margin.far)) last = plain.made_again(last, i, n);
     plain.keep(last, i, n);
     loss.add(select(first16(n), last.of_margin.loss, zero));
     chosen.add(last.chosen);

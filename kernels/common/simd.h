@@ -29,11 +29,11 @@
 
 namespace prefgrad::PREFGRAD_ISA {
 
-// Added to a number n below 2^22, this leaves n rounded to a whole number, plus 191, in the lowest bits of the sum; and
-// subtracted again it gives that whole number.
-constexpr float kRounder = 12582912.0f + 191.0f;  // 1.5 * 2^23; 191 = 127 + 64 biases the exponent of 2^(n + 64)
-// The same for n in 32nds: its lowest five bits are the fraction.
-constexpr float kFineRounder = 12582912.0f / 32.0f + 191.0f;
+// Added to a number n below 2^22 / parts, this leaves n rounded to whole `parts`-ths in the lowest bits of the sum, behind them
+// its exponent; and subtracted again it gives that number. 191 = 127 + 64 biases the exponent of 2^(n + 64).
+constexpr float kWhole = 12582912.0f;  // 1.5 * 2^23: so large that there is no fraction
+template <int parts>
+constexpr float kRounder = kWhole / parts + 191.0f;
 
 }  // namespace prefgrad::PREFGRAD_ISA
 

@@ -93,16 +93,30 @@ PREFGRAD_INLINE m16 is_nan(f32x16 a) { return {_mm512_cmp_ps_mask(a.v, a.v, _CMP
 PREFGRAD_INLINE f32x16 select(m16 m, f32x16 a, f32x16 b) { return {_mm512_mask_blend_ps(m.m, b.v, a.v)}; }
 // a * 2^n for a whole-numbered n, rounded once even when the result is subnormal.
 PREFGRAD_INLINE f32x16 scale_by_power(f32x16 a, f32x16 n) { return {_mm512_scalef_ps(a.v, n.v)}; }
-// The same for a in [1/2, 2^60) and n from -190 to 63, where other ISAs have a shorter way: `sum` is n + kRounder.
+// The same for a in [1/2, 2^60) and n from -190 to 63, where other ISAs have a shorter way: `sum` is n + kRounder<1>.
 constexpr bool kAnyPower = true;  // and here for every n, infinities with it
 PREFGRAD_INLINE f32x16 shrink_by_power(f32x16 a, f32x16 n, f32x16 /* sum */) { return scale_by_power(a, n); }
-// t_j 2^N for n = N + j / 32 from -190 to 63 (here any n, too); `sum` is n + kFineRounder.
-struct PowerTable {
-  __m512 low, high;
-  static PREFGRAD_INLINE PowerTable set(const float (&t)[32]) { return {_mm512_loadu_ps(t), _mm512_loadu_ps(t + 16)}; }
-  PREFGRAD_INLINE f32x16 scaled(f32x16 n, f32x16 sum) const {
-    return {_mm512_scalef_ps(_mm512_permutex2var_ps(low, _mm512_castps_si512(sum.v), high), n.v)};
+// 16 or 32 numbers, of which `at` takes those that the lowest bits of an index say.
+template <int size>
+struct Table {
+  static_assert(size == 16 || size == 32, "one register or two");
+  __m512 t[size / 16];
+  static PREFGRAD_INLINE Table set(const float (&values)[size], float scale = 1.0f) {
+    Table out;
+    for (int k = 0; k < size / 16; ++k) out.t[k] = _mm512_mul_ps(_mm512_loadu_ps(values + 16 * k), _mm512_set1_ps(scale));
+    return out;
   }
+  PREFGRAD_INLINE f32x16 at(f32x16 index) const {
+    const __m512i i = _mm512_castps_si512(index.v);
+    return {size == 16 ? _mm512_permutexvar_ps(i, t[0]) : _mm512_permutex2var_ps(t[0], i, t[size / 16 - 1])};
+  }
+};
+// t_j 2^N for n = N + j / size from -190 to 63 (here any n, too); `sum` is n + kRounder<size>.
+template <int size>
+struct PowerTable {
+  Table<size> table;
+  static PREFGRAD_INLINE PowerTable set(const float (&values)[size]) { return {Table<size>::set(values)}; }
+  PREFGRAD_INLINE f32x16 scaled(f32x16 n, f32x16 sum) const { return {_mm512_scalef_ps(table.at(sum).v, n.v)}; }
 };
 PREFGRAD_INLINE i32x16 to_i32(f32x16 a) { return {_mm512_cvttps_epi32(a.v)}; }
 PREFGRAD_INLINE f32x16 to_f32(i32x16 a) { return {_mm512_cvtepi32_ps(a.v)}; }

@@ -162,20 +162,29 @@ PREFGRAD_INLINE f32x16 scale_by_power(f32x16 a, f32x16 n) {
   }
   return o;
 }
-// c - a b rounded once, however `fma` rounds.
 PREFGRAD_INLINE f32x16 times_sign(f32x16 a, f32x16 b) { f32x16 o; float* r = o.v; PREFGRAD_EACH(16, std::signbit(b.v[i]) ? -a.v[i] : a.v[i]); return o; }
+// c - a b rounded once, however `fma` rounds.
 PREFGRAD_INLINE f32x16 fnma_once(f32x16 a, f32x16 b, f32x16 c) { f32x16 o; float* r = o.v; PREFGRAD_EACH(16, static_cast<float>(c.v[i] - static_cast<double>(a.v[i]) * b.v[i])); return o; }
-// The same for a in [1/2, 2^60) and n from -190 to 63, `sum` = n + kRounder, whose lowest bits are the exponent of 2^(n + 64).
+// The same for a in [1/2, 2^60) and n from -190 to 63, `sum` = n + kRounder<1>, whose lowest bits are the exponent of 2^(n + 64).
 constexpr bool kAnyPower = false;
 PREFGRAD_INLINE f32x16 shrink_by_power(f32x16 a, f32x16 /* n */, f32x16 sum) { f32x16 o; float* r = o.v; PREFGRAD_EACH(16, a.v[i] * 0x1p-64f * real_of(word_of(sum.v[i]) << 23)); return o; }
-// t_j 2^N for n = N + j / 32 from -190 to 63; `sum` is n + kFineRounder, whose bits are j and the exponent of 2^(N + 64).
+// 16 or 32 numbers, of which `at` takes those that the lowest bits of an index say.
+template <int size>
+struct Table {
+  float t[size];
+  static PREFGRAD_INLINE Table set(const float (&values)[size], float scale = 1.0f) { Table o; float* r = o.t; PREFGRAD_EACH(size, values[i] * scale); return o; }
+  PREFGRAD_INLINE f32x16 at(f32x16 index) const { f32x16 o; float* r = o.v; PREFGRAD_EACH(16, t[word_of(index.v[i]) & (size - 1)]); return o; }
+};
+// t_j 2^N for n = N + j / size from -190 to 63; `sum` is n + kRounder<size>, whose bits are j and the exponent of 2^(N + 64).
+template <int size>
 struct PowerTable {
-  const float* t;
-  static PREFGRAD_INLINE PowerTable set(const float (&values)[32]) { return {values}; }
+  Table<size> table;  // by 2^-64, so that only the last multiplication can round
+  static PREFGRAD_INLINE PowerTable set(const float (&values)[size]) { return {Table<size>::set(values, 0x1p-64f)}; }
   PREFGRAD_INLINE f32x16 scaled(f32x16 /* n */, f32x16 sum) const {
+    const f32x16 t = table.at(sum);
     f32x16 o;
     float* r = o.v;
-    PREFGRAD_EACH(16, t[word_of(sum.v[i]) & 31] * 0x1p-64f * real_of(word_of(sum.v[i]) >> 5 << 23));
+    PREFGRAD_EACH(16, t.v[i] * real_of(word_of(sum.v[i]) / size << 23));
     return o;
   }
 };

@@ -5,27 +5,23 @@
 namespace prefgrad::PREFGRAD_ISA {
 
 struct Split {
-  f32x16 high, low;  // the second below the last digit of the first
+  f32x16 high, low;
   PREFGRAD_INLINE f32x16 rounded() const { return high + low; }
 };
-// a + b where a is the larger one, or 0 (Dekker 1971).
-PREFGRAD_INLINE Split ordered_sum(f32x16 a, f32x16 b) {
-  const f32x16 high = a + b;
-  return {high, b - (high - a)};
-}
 // a - b, without error unless it overflows (Knuth 1969).
 PREFGRAD_INLINE Split difference(f32x16 a, f32x16 b) {
   const f32x16 high = a - b, other = high - a;
   return {high, (a - (high - other)) - (b + other)};
 }
+// Where digits cancel, low may be as large as high.
 PREFGRAD_INLINE Split difference(Split a, Split b) {
   const Split high = difference(a.high, b.high);
-  return ordered_sum(high.high, high.low + (a.low - b.low));
+  return {high.high, high.low + (a.low - b.low)};
 }
-// To 2^-46 or so.
-PREFGRAD_INLINE Split product(Split a, Split b) {
-  const f32x16 high = a.high * b.high;
-  return {high, fma(a.high, b.low, a.low * b.high) - fnma_once(a.high, b.high, high)};
+// With low below the last digit of high again (Dekker 1971).
+PREFGRAD_INLINE Split normalized(Split x) {
+  const f32x16 high = x.rounded();
+  return {high, x.low - (high - x.high)};
 }
 PREFGRAD_INLINE Split split(double x) {
   const float high = static_cast<float>(x);

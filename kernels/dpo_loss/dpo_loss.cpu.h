@@ -49,19 +49,22 @@ inline double dpo_scale(const DpoLoss& a) {
 template <bool references>
 struct PlainDpo {
   const DpoLoss& a;
-  Split beta = split(a.beta);
+  LogisticLosses<true> logistic{a.beta};
   f32x16 scale = f32x16::set(static_cast<float>(dpo_scale(a) * a.beta)), zero = f32x16::set(0.0f);
 
   // Log-ratios of the policy to the reference.
   PREFGRAD_INLINE Split log_ratio(const float* policy, const float* ref, int64_t i, int64_t n) const {
-    const f32x16 p = load_pairs(policy, i, n);
-    return references ? difference(p, load_pairs(ref, i, n)) : Split{p, zero};
+    if constexpr (references) return difference(load_pairs(policy, i, n), load_pairs(ref, i, n));
+    return {load_pairs(policy, i, n), f32x16::set(0.0f)};
+  }
+  PREFGRAD_INLINE f32x16 reward(Split x) const {
+    const Split beta = logistic.rate;
+    return fma(beta.high, x.high, fma(beta.high, x.low, beta.low * x.high));
   }
   PREFGRAD_INLINE PlainPairs make(int64_t i, int64_t n) const {
-    const Split chosen = product(beta, log_ratio(a.policy_chosen, a.ref_chosen, i, n));
-    const Split rejected = product(beta, log_ratio(a.policy_rejected, a.ref_rejected, i, n));
-    const Split x = difference(chosen, rejected);
-    return {chosen.rounded(), rejected.rounded(), x.high, logistic_loss(x)};
+    const Split chosen = log_ratio(a.policy_chosen, a.ref_chosen, i, n), rejected = log_ratio(a.policy_rejected, a.ref_rejected, i, n);
+    const Split gap = difference(chosen, rejected);
+    return {reward(chosen), reward(rejected), gap.rounded(), logistic(gap)};
   }
   __attribute__((noinline)) PlainPairs made_again(PlainPairs p, int64_t i, int64_t n) const {
     const f32x16 ref_chosen = references ? load_pairs(a.ref_chosen, i, n) : zero;
@@ -156,7 +159,7 @@ inline void dpo_loss_terms(const DpoLoss& a, int64_t begin, int64_t end, int) {
     default: break;
   }
   // kSigmoid and kSigmoidNorm
-  const bool plain = a.smoothing == 0.0 && a.weight == nullptr && a.normalize == 0.0 && is_moderate(a.beta) &&
+  const bool plain = a.smoothing == 0.0 && a.weight == nullptr && a.normalize == 0.0 && is_moderate(a.beta, 0x1p30) &&
                      is_moderate(dpo_scale(a));
   if (!plain) return dpo_loss_items<kSigmoid>(a, begin, end);
   a.ref_chosen != nullptr ? sum_items(PlainDpo<true>{a}, begin, end) : sum_items(PlainDpo<false>{a}, begin, end);

@@ -29,7 +29,7 @@ PREFGRAD_INLINE RowGradient row_gradient(const TokenLogprobsBackward& a, int64_t
 // polynomial is that of exp in math.h, but ln 2 is one f32 number: results are too large by 4e-9 |gap| of themselves, a
 // tenth of what rounding the gap to f32 may cost. The rest stays within 0.73 ULP.
 PREFGRAD_INLINE void exp_gaps(f32x16 (&gaps)[4], f32x16 (&powers)[4]) {
-  const f32x16 rounder = f32x16::set(kRounder), one = f32x16::set(1.0f);
+  const f32x16 rounder = f32x16::set(kRounder<1>), one = f32x16::set(1.0f);
   for (int first = 0; first < 4; first += kAbreast) {
     f32x16 *gap = gaps + first, *e = powers + first, sum[kAbreast], n[kAbreast], r[kAbreast];
     PREFGRAD_ABREAST gap[k] = maximum(f32x16::set(-104.0f), gap[k]);

@@ -19,11 +19,11 @@ constexpr double kUnit = 0x1.f629adda05614p+33 * 2.000014781112763;
 constexpr float kLn2F = static_cast<float>(kLn2High + kLn2Low);
 
 struct UnitPowers {
-  PowerTable table = PowerTable::set(kPowers);
+  PowerTable<32> table = PowerTable<32>::set(kPowers);
 
   // kUnit e^y of four vectors: `scale` times `curve`.
   PREFGRAD_INLINE void operator()(const f32x16 (&ys)[4], f32x16 (&scales)[4], f32x16 (&curves)[4]) const {
-    const f32x16 rounder = f32x16::set(kFineRounder), log2_e = f32x16::set(static_cast<float>(kLog2E));
+    const f32x16 rounder = f32x16::set(kRounder<32>), log2_e = f32x16::set(static_cast<float>(kLog2E));
     const f32x16 ln2 = f32x16::set(kLn2F), slope = f32x16::set(0x1.00017p+1f), height = f32x16::set(0x1.00007cp+1f);
     for (int first = 0; first < 4; first += kAbreast) {
       const f32x16* y = ys + first;
