@@ -35,7 +35,7 @@ PREFGRAD_INLINE void exp_gaps(f32x16 (&gaps)[4], f32x16 (&powers)[4]) {
     PREFGRAD_ABREAST gap[k] = maximum(f32x16::set(-104.0f), gap[k]);
     PREFGRAD_ABREAST sum[k] = fma(gap[k], f32x16::set(static_cast<float>(kLog2E)), rounder);
     PREFGRAD_ABREAST n[k] = sum[k] - rounder;
-    PREFGRAD_ABREAST r[k] = fnma(n[k], f32x16::set(static_cast<float>(kLn2High + kLn2Low)), gap[k]);
+    PREFGRAD_ABREAST r[k] = fnma_once(n[k], f32x16::set(static_cast<float>(kLn2)), gap[k]);
     PREFGRAD_ABREAST e[k] = fma(f32x16::set(0x1.6a234ep-10f), r[k], f32x16::set(0x1.123a6cp-7f));
     PREFGRAD_ABREAST e[k] = fma(e[k], r[k], f32x16::set(0x1.5558f4p-5f));
     PREFGRAD_ABREAST e[k] = fma(e[k], r[k], f32x16::set(0x1.555490p-3f));

@@ -16,7 +16,7 @@ constexpr float kPowers[32] = {
     0x1.8bb312p+34f, 0x1.945d3ap+34f, 0x1.9d37f6p+34f, 0x1.a64454p+34f, 0x1.af836ap+34f, 0x1.b8f656p+34f, 0x1.c29e3ap+34f,
     0x1.cc7c3ep+34f, 0x1.d69192p+34f, 0x1.e0df6cp+34f, 0x1.eb670ap+34f};
 constexpr double kUnit = 0x1.f629adda05614p+33 * 2.000014781112763;
-constexpr float kLn2F = static_cast<float>(kLn2High + kLn2Low);
+constexpr float kLn2F = static_cast<float>(kLn2);
 
 struct UnitPowers {
   PowerTable<32> table = PowerTable<32>::set(kPowers);
@@ -48,7 +48,7 @@ inline double unit_power_f32(float y) {
 
 // By so much kLn2F is too large: a term that has n of them is too large by kExcess per unit of x that it lies below 0, and
 // compared with the largest term by as much per unit of x between the two.
-constexpr double kExcess = kLn2F / (kLn2High + kLn2Low) - 1.0;
+constexpr double kExcess = kLn2F / kLn2 - 1.0;
 // kUnit e^y in f64, with that in it.
 inline double unit_power_of(double y) { return kUnit * exp_of(y * (1.0 - kExcess)); }
 
