@@ -28,6 +28,8 @@ interface Loss {
   inputs(count: number): Record<string, Operand>
   options?: Record<string, OptionValue>
   judged: readonly string[]
+  /** What to know of the comparison. */
+  note?: string
   /** Sizes that a run without arguments measures. */
   representative?: readonly number[]
 }
@@ -38,6 +40,7 @@ const lossFamily = ({
   inputs: draw,
   options = {},
   judged,
+  note,
   representative = [TINY, SMALL, LARGE],
 }: Loss): Family => ({
   op,
@@ -66,7 +69,7 @@ const lossFamily = ({
       goals: count <= TINY ? tinyGoals : goalsOver(count),
       compiled: count === LARGE,
       ...(count === LARGE ? { ceiling: { kind: 'copy' } as const } : {}),
-      ...(isSmall ? { isOverhead: true, note: 'call overhead: what a call costs, not arithmetic' } : {}),
+      ...(isSmall ? { isOverhead: true, note: 'call overhead: what a call costs, not arithmetic' } : { note }),
     }
   },
 })
@@ -115,4 +118,5 @@ export const dpoLoss = lossFamily({
   }),
   options: { beta: 0.1 },
   judged: ['loss', 'gradPolicyChosen', 'gradPolicyRejected'],
+  note: 'beside what peers compute, prefgrad writes the loss and both rewards of every pair: 12 of its 36 bytes',
 })
