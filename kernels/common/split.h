@@ -1,4 +1,4 @@
-// Numbers as the sum of two f32, sixteen at a time: what differences and products of f32 lose when they are rounded is kept.
+// Numbers as the sum of two f32, sixteen at a time: what differences of f32 lose when they are rounded is kept.
 #pragma once
 #include "simd.h"
 

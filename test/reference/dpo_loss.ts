@@ -215,6 +215,25 @@ function samples(): Sample[] {
     ...NAMES.flatMap(extremes),
     { name: 'equal rewards are a tie', inputs: equal },
     {
+      name: 'log-ratios that f32 tells apart only by what their differences lose',
+      inputs: {
+        policyChosen: f32([65536, 65536, -65536, 65536, 9000]),
+        policyRejected: f32([65536, 65536, -65536, 65536.0078125, 9000]),
+        refChosen: f32([2 ** -9, 0, 2 ** -9, 2 ** -9, -(2 ** -11)]),
+        refRejected: f32([0, 2 ** -9, -(2 ** -10), 0, 2 ** -12]),
+      },
+      skipGradients: 'beyond what a difference resolves',
+    },
+    ...[1e-8, 1e8].map((beta) => ({
+      name: `beta = ${beta}`,
+      inputs: {
+        policyChosen: f32([3 / beta, 0.5 / beta, -70 / beta]),
+        policyRejected: f32([1 / beta, 4 / beta, 2 / beta]),
+      },
+      options: { beta },
+      skipGradients: 'arguments of another order',
+    })),
+    {
       name: 'exactly at the target',
       inputs: { policyChosen: f32([-3]), policyRejected: f32([-4]) },
       options: { kind: 'ipo', beta: 0.5, lengthNormalize: false },
