@@ -38,17 +38,17 @@ class LogisticLosses {
  public:
   Split rate;
 
-  LogisticLosses(double times = 1.0) : rate(split(times)) {
+  LogisticLosses(double factor = 1.0) : rate(split(factor)) {
     const auto set = [](double v) PREFGRAD_BODY { return f32x16::set(static_cast<float>(v)); };
-    limit_ = set(64.0 / times);
-    log2_e_ = set(kLog2E * times);
+    limit_ = set(64.0 / factor);
+    log2_e_ = set(kLog2E * factor);
     // In two parts (Cody & Waite 1980), of which the first has 12 digits: 16 n of 11 leave their product exact.
-    const double ln2 = kLn2 / times, high = ln2 - std::fmod(ln2, std::ldexp(1.0, std::ilogb(ln2) - 11));
+    const double ln2 = kLn2 / factor, high = ln2 - std::fmod(ln2, std::ldexp(1.0, std::ilogb(ln2) - 11));
     ln2_high_ = set(high);
     ln2_low_ = set(ln2 - high);
-    first_ = set(-times);
-    second_ = set(0.50001665 * times * times);
-    third_ = set(-0.16666058 * times * times * times);
+    first_ = set(-factor);
+    second_ = set(0.50001665 * factor * factor);
+    third_ = set(-0.16666058 * factor * factor * factor);
   }
 
   PREFGRAD_INLINE LogisticLoss operator()(Split d) const {

@@ -101,9 +101,9 @@ template <int size>
 struct Table {
   static_assert(size == 16 || size == 32, "one register or two");
   __m512 t[size / 16];
-  static PREFGRAD_INLINE Table set(const float (&values)[size], float scale = 1.0f) {
+  static PREFGRAD_INLINE Table set(const float (&values)[size]) {
     Table out;
-    for (int k = 0; k < size / 16; ++k) out.t[k] = _mm512_mul_ps(_mm512_loadu_ps(values + 16 * k), _mm512_set1_ps(scale));
+    for (int k = 0; k < size / 16; ++k) out.t[k] = _mm512_loadu_ps(values + 16 * k);
     return out;
   }
   PREFGRAD_INLINE f32x16 at(f32x16 index) const {

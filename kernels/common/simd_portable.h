@@ -153,6 +153,9 @@ PREFGRAD_ARITHMETIC(f64x8, double, m8, 8)
 #undef PREFGRAD_ARITHMETIC
 
 PREFGRAD_INLINE f32x16 square_root(f32x16 a) { f32x16 o; float* r = o.v; PREFGRAD_EACH(16, std::sqrt(a.v[i])); return o; }
+PREFGRAD_INLINE f32x16 times_sign(f32x16 a, f32x16 b) { f32x16 o; float* r = o.v; PREFGRAD_EACH(16, std::signbit(b.v[i]) ? -a.v[i] : a.v[i]); return o; }
+// c - a b rounded once, however `fma` rounds.
+PREFGRAD_INLINE f32x16 fnma_once(f32x16 a, f32x16 b, f32x16 c) { f32x16 o; float* r = o.v; PREFGRAD_EACH(16, static_cast<float>(c.v[i] - static_cast<double>(a.v[i]) * b.v[i])); return o; }
 // Two factors, so that only the second multiplication can round (into the subnormals).
 PREFGRAD_INLINE f32x16 scale_by_power(f32x16 a, f32x16 n) {
   f32x16 o;
@@ -162,9 +165,6 @@ PREFGRAD_INLINE f32x16 scale_by_power(f32x16 a, f32x16 n) {
   }
   return o;
 }
-PREFGRAD_INLINE f32x16 times_sign(f32x16 a, f32x16 b) { f32x16 o; float* r = o.v; PREFGRAD_EACH(16, std::signbit(b.v[i]) ? -a.v[i] : a.v[i]); return o; }
-// c - a b rounded once, however `fma` rounds.
-PREFGRAD_INLINE f32x16 fnma_once(f32x16 a, f32x16 b, f32x16 c) { f32x16 o; float* r = o.v; PREFGRAD_EACH(16, static_cast<float>(c.v[i] - static_cast<double>(a.v[i]) * b.v[i])); return o; }
 // The same for a in [1/2, 2^60) and n from -190 to 63, `sum` = n + kRounder<1>, whose lowest bits are the exponent of 2^(n + 64).
 constexpr bool kAnyPower = false;
 PREFGRAD_INLINE f32x16 shrink_by_power(f32x16 a, f32x16 /* n */, f32x16 sum) { f32x16 o; float* r = o.v; PREFGRAD_EACH(16, a.v[i] * 0x1p-64f * real_of(word_of(sum.v[i]) << 23)); return o; }
