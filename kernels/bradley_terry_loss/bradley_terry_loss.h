@@ -5,7 +5,7 @@
 //   loss = sum w l / D,  D = normalizer or B
 //   dl/dchosen = g + 2 k (chosen + rejected),  dl/drejected = -g + 2 k (chosen + rejected),  g = (1 - p) s(d) - p s(-d) = s(d) - p
 // Bytes: reads 4 B per input and pair, writes 8 B; all arithmetic in f64, rounded once. On the CPU
-// plain losses are taken in f32: a loss within 2 ULP, their mean within 4, a gradient within 6.
+// plain losses are taken in f32: a loss within 3 ULP, their mean within 4, a gradient within 6.
 // Passes: terms (one item per 1024 pairs) leaves 8 partial sums per item in the workspace; finish adds them up in order.
 #pragma once
 #include "../common/args.h"

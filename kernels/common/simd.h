@@ -35,6 +35,16 @@ constexpr float kWhole = 12582912.0f;  // 1.5 * 2^23: so large that there is no 
 template <int parts>
 constexpr float kRounder = kWhole / parts + 191.0f;
 
+// Whether 32 powers of 2 are products of the first eight, rounded once: t_(i + 8 j) = t_i (1 + steps_j). AVX2, whose registers
+// hold eight numbers, looks up two factors instead. (f64 holds such a product and such a sum exactly.)
+constexpr bool are_products(const float (&powers)[32], const float (&steps)[4]) {
+  for (int k = 0; k < 32; ++k) {
+    const double first = powers[k % 8];
+    if (powers[k] != static_cast<float>(first + first * steps[k / 8])) return false;
+  }
+  return true;
+}
+
 }  // namespace prefgrad::PREFGRAD_ISA
 
 #if defined(__AVX512F__)

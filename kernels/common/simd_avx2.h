@@ -165,36 +165,50 @@ PREFGRAD_INLINE f32x16 shrink_by_power(f32x16 x, f32x16 /* n */, f32x16 sum) {
   };
   return {scaled(x.a, sum.a), scaled(x.b, sum.b)};
 }
-// 16 or 32 numbers, of which `at` takes those that the lowest bits of an index say.
+// 16 numbers, of which `at` takes those that the lowest bits of an index say.
 template <int size>
 struct Table {
-  static_assert(size == 16 || size == 32, "two registers or four");
-  __m256 t[size / 8];
+  static_assert(size == 16, "two registers");
+  __m256 first, second;
   static PREFGRAD_INLINE Table set(const float (&values)[size], float scale = 1.0f) {
-    Table out;
-    for (int k = 0; k < size / 8; ++k) out.t[k] = _mm256_mul_ps(_mm256_loadu_ps(values + 8 * k), _mm256_set1_ps(scale));
-    return out;
+    const __m256 by = _mm256_set1_ps(scale);
+    return {_mm256_mul_ps(_mm256_loadu_ps(values), by), _mm256_mul_ps(_mm256_loadu_ps(values + 8), by)};
   }
   PREFGRAD_INLINE __m256 at(__m256 index) const {
     const __m256i bits = _mm256_castps_si256(index);
-    const __m256 second = _mm256_castsi256_ps(_mm256_slli_epi32(bits, 28));  // sign: whether in the second eight of sixteen
-    const auto sixteen = [&](int k) PREFGRAD_BODY {
-      return _mm256_blendv_ps(_mm256_permutevar8x32_ps(t[k], bits), _mm256_permutevar8x32_ps(t[k + 1], bits), second);
-    };
-    if (size == 16) return sixteen(0);
-    return _mm256_blendv_ps(sixteen(0), sixteen(size / 8 - 2), _mm256_castsi256_ps(_mm256_slli_epi32(bits, 27)));
+    const __m256 upper = _mm256_castsi256_ps(_mm256_slli_epi32(bits, 28));  // sign: whether in the second eight
+    return _mm256_blendv_ps(_mm256_permutevar8x32_ps(first, bits), _mm256_permutevar8x32_ps(second, bits), upper);
   }
   PREFGRAD_INLINE f32x16 at(f32x16 index) const { return {at(index.a), at(index.b)}; }
 };
-// t_j 2^N for n = N + j / size from -190 to 63; `sum` is n + kRounder<size>, whose bits are j and the exponent of 2^(N + 64).
+// x 2^N for `sum` = N + j / size + kRounder<size>, whose lowest bits are j and the exponent of 2^(N + 64).
+template <int size>
+PREFGRAD_INLINE __m256 times_power(__m256 x, __m256 sum) {
+  const __m256i bits = _mm256_slli_epi32(_mm256_castps_si256(sum), size == 16 ? 19 : 18);
+  const __m256i power = _mm256_and_si256(bits, _mm256_set1_epi32(static_cast<int>(0xff800000u)));
+  return _mm256_mul_ps(x, _mm256_castsi256_ps(power));
+}
+// t_j 2^N for n = N + j / size from -190 to 63; `sum` is n + kRounder<size>.
 template <int size>
 struct PowerTable {
   Table<size> table;  // by 2^-64, so that only the last multiplication can round
   static PREFGRAD_INLINE PowerTable set(const float (&values)[size]) { return {Table<size>::set(values, 0x1p-64f)}; }
+  PREFGRAD_INLINE f32x16 scaled(f32x16 /* n */, f32x16 sum) const {
+    const f32x16 t = table.at(sum);
+    return {times_power<size>(t.a, sum.a), times_power<size>(t.b, sum.b)};
+  }
+};
+// The same for 32 numbers that are products of the first eight.
+struct ProductTable {
+  __m256 first, steps;  // first: by 2^-64
+  static PREFGRAD_INLINE ProductTable set(const float (&values)[32], const float (&steps)[4]) {
+    return {_mm256_mul_ps(_mm256_loadu_ps(values), _mm256_set1_ps(0x1p-64f)),
+            _mm256_broadcast_ps(reinterpret_cast<const __m128*>(steps))};
+  }
   PREFGRAD_INLINE __m256 scaled(__m256 sum) const {
-    const __m256i bits = _mm256_slli_epi32(_mm256_castps_si256(sum), size == 16 ? 19 : 18);
-    const __m256i power = _mm256_and_si256(bits, _mm256_set1_epi32(static_cast<int>(0xff800000u)));
-    return _mm256_mul_ps(table.at(sum), _mm256_castsi256_ps(power));
+    const __m256i bits = _mm256_castps_si256(sum);
+    const __m256 t = _mm256_permutevar8x32_ps(first, bits), step = _mm256_permutevar_ps(steps, _mm256_srli_epi32(bits, 3));
+    return times_power<32>(_mm256_fmadd_ps(t, step, t), sum);
   }
   PREFGRAD_INLINE f32x16 scaled(f32x16 /* n */, f32x16 sum) const { return {scaled(sum.a), scaled(sum.b)}; }
 };

@@ -118,6 +118,12 @@ struct PowerTable {
   static PREFGRAD_INLINE PowerTable set(const float (&values)[size]) { return {Table<size>::set(values)}; }
   PREFGRAD_INLINE f32x16 scaled(f32x16 n, f32x16 sum) const { return {_mm512_scalef_ps(table.at(sum).v, n.v)}; }
 };
+// The same for 32 numbers that are products of the first eight, which is of no use here.
+struct ProductTable : PowerTable<32> {
+  static PREFGRAD_INLINE ProductTable set(const float (&values)[32], const float (& /* steps */)[4]) {
+    return {PowerTable<32>::set(values)};
+  }
+};
 PREFGRAD_INLINE i32x16 to_i32(f32x16 a) { return {_mm512_cvttps_epi32(a.v)}; }
 PREFGRAD_INLINE f32x16 to_f32(i32x16 a) { return {_mm512_cvtepi32_ps(a.v)}; }
 PREFGRAD_INLINE i32x16 bits_of(f32x16 a) { return {_mm512_castps_si512(a.v)}; }

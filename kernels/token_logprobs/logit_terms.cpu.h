@@ -92,22 +92,24 @@ PREFGRAD_INLINE Terms terms_of(From source, int64_t n, float base, float referen
   const auto add = [&](int64_t i, int count) PREFGRAD_BODY {  // up to four times 64
     f32x16 part[4], drift[4];
     for (int step = 0; step < count; ++step) {
-      f32x16 x[4], scale[4], curve[4];
-      source.load64(i + 64 * step, x);
+      f32x16 loaded[4];
+      source.load64(i + 64 * step, loaded);
       if constexpr (From::kPlainBf16) {
         const uint16_t* p = source.logits + i + 64 * step;
         raw_top = larger_positive(larger_positive(raw_top, bf16x32::load(p)), bf16x32::load(p + 32));
       }
-      for (int k = 0; k < 4; ++k) {
-        if (!From::kPlainBf16) out.top[k & 1] = maximum(x[k], out.top[k & 1]);
-        if (!plain) x[k] = maximum(least, x[k] - bases);
-      }
-      powers(x, scale, curve);
-      for (int k = 0; k < 4; ++k) {
-        part[k] = step == 0 ? scale[k] * curve[k] : fma(scale[k], curve[k], part[k]);
+      for (int first = 0; first < 4; first += kAbreast) {
+        f32x16 x[kAbreast], scale[kAbreast], curve[kAbreast];
+        PREFGRAD_ABREAST x[k] = loaded[first + k];
+        if (!From::kPlainBf16) PREFGRAD_ABREAST out.top[k & 1] = maximum(x[k], out.top[k & 1]);
+        if (!plain) PREFGRAD_ABREAST x[k] = maximum(least, x[k] - bases);
+        powers(x, scale, curve);
+        PREFGRAD_ABREAST part[first + k] = step == 0 ? scale[k] * curve[k] : fma(scale[k], curve[k], part[first + k]);
         if (!entropy) continue;
-        const f32x16 gap = x[k] - down, e = scale[k] * curve[k];
-        drift[k] = step == 0 ? e * gap : fma(e, gap, drift[k]);
+        PREFGRAD_ABREAST {
+          const f32x16 gap = x[k] - down, e = scale[k] * curve[k];
+          drift[first + k] = step == 0 ? e * gap : fma(e, gap, drift[first + k]);
+        }
       }
     }
     out.sums.sum.add((part[0] + part[1]) + (part[2] + part[3]));

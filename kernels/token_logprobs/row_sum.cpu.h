@@ -63,21 +63,21 @@ inline __attribute__((noinline)) void add_raised(RowSum& row, From source, int64
   const UnitPowers powers;
   f32x16 count = zero;
   for (int64_t i = 0; i < n; i += 64) {
-    f32x16 y[4], scale[4], curve[4], e[4];
-    m16 top[4];
-    source.load64(i, y);
-    for (int k = 0; k < 4; ++k) {
-      top[k] = equal(y[k], largests);
-      y[k] = maximum(least, y[k] - bases);
-    }
-    powers(y, scale, curve);
-    for (int k = 0; k < 4; ++k) {
-      count = count + select(top[k], one, zero);
-      e[k] = select(top[k], zero, scale[k] * curve[k]);
-      y[k] = y[k] - down;
+    f32x16 loaded[4], e[4], gaps[4];
+    source.load64(i, loaded);
+    for (int first = 0; first < 4; first += kAbreast) {
+      f32x16 y[kAbreast], scale[kAbreast], curve[kAbreast];
+      PREFGRAD_ABREAST y[k] = maximum(least, loaded[first + k] - bases);
+      powers(y, scale, curve);
+      PREFGRAD_ABREAST {
+        const m16 top = equal(loaded[first + k], largests);
+        count = count + select(top, one, zero);
+        e[first + k] = select(top, zero, scale[k] * curve[k]);
+        gaps[first + k] = y[k] - down;
+      }
     }
     row.sums.sum.add((e[0] + e[1]) + (e[2] + e[3]));
-    if (entropy) row.sums.weighted.add(fma(e[0], y[0], e[1] * y[1]) + fma(e[2], y[2], e[3] * y[3]));
+    if (entropy) row.sums.weighted.add(fma(e[0], gaps[0], e[1] * gaps[1]) + fma(e[2], gaps[2], e[3] * gaps[3]));
   }
   row.equals = static_cast<double>(sum(count)) - 1.0;
 }
