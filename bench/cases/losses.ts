@@ -117,6 +117,6 @@ export const dpoLoss = lossFamily({
     refRejected: f32(normals(count, 4, 10, -108)),
   }),
   options: { beta: 0.1 },
-  judged: ['loss', 'gradPolicyChosen', 'gradPolicyRejected'],
-  note: 'beside what peers compute, prefgrad writes the loss and both rewards of every pair: 12 of its 36 bytes',
+  judged: ['loss', 'gradPolicyChosen', 'gradPolicyRejected', 'losses', 'chosenReward', 'rejectedReward'],
+  note: 'PyTorch, too, computes the loss and both rewards of every pair, as its trainers do; only prefgrad makes statistics',
 })

@@ -1,4 +1,4 @@
-"""PyTorch as a peer: every op as a PyTorch user writes it, eager and compiled. Losses compute value and gradient, but not the
+"""PyTorch as a peer: every op as a PyTorch user writes it, eager and compiled. Losses compute values and gradients, but not the
 statistics that prefgrad returns beside them. What the bench for GPUs has too is in its folder."""
 
 import os

@@ -36,7 +36,7 @@ const LOSSES: readonly Loss[] = [
       valid: flagInput([count], 4, 0.9),
     }),
     options: { gradient: 'value' },
-    judged: ['loss', 'gradLogprob'],
+    judged: ['loss', 'gradLogprob', 'kl'],
   },
   {
     op: 'ppoValueLoss',
@@ -68,7 +68,7 @@ const LOSSES: readonly Loss[] = [
       refRejected: normalInput(cpu, [count], { seed: 4, deviation: 10, mean: -108 }),
     }),
     options: { beta: 0.1 },
-    judged: ['loss', 'gradPolicyChosen', 'gradPolicyRejected'],
+    judged: ['loss', 'gradPolicyChosen', 'gradPolicyRejected', 'losses', 'chosenReward', 'rejectedReward'],
   },
 ]
 
@@ -95,7 +95,7 @@ const plan = (cpu: Device, { op, letter, draw, options = {}, judged }: Loss, cou
       tolerance: 1e-4,
       peers: isStep || count <= 100 ? ['eager', 'compile'] : ['eager'],
       goals: isStep ? [inOneLaunch] : [],
-      note: 'peers compute value and gradient, but not the statistics that prefgrad returns beside them',
+      note: 'peers compute values and gradients, but not the statistics that prefgrad returns beside them',
     }
   },
 })
