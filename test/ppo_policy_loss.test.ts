@@ -40,6 +40,30 @@ test('what went further than the clip in the good direction earns no more', () =
   assert.deepEqual([down.stats.clipFractionHigh, down.stats.clipFractionLow], [0, 1])
 })
 
+test('a ratio next to a clip is judged as f64 has it, however few digits f32 has left', () => {
+  for (const [clipLow, clipHigh] of [
+    [0.2, 0.28],
+    [0.15, 0.5],
+    [0.25, 0.2],
+  ]) {
+    for (const A of [1, -1]) {
+      const edge = Math.log(A > 0 ? 1 + clipHigh : 1 - clipLow)
+      const logprob = Float32Array.from({ length: 41 }, (_, k) => edge + (k - 20) * 2 ** -26)
+      const advantage = new Float32Array(41).fill(A)
+      const result = ppoPolicyLoss({ logprob, oldLogprob: zeros(41), advantage }, { clipLow, clipHigh })
+      const clipped = logprob.map((x) => Number(A > 0 ? Math.exp(x) > 1 + clipHigh : Math.exp(x) < 1 - clipLow))
+      assert.deepEqual(
+        Array.from(result.gradLogprob.data, (g) => Number(g === 0)),
+        Array.from(clipped),
+      )
+      const count = clipped.reduce((sum, one) => sum + one)
+      assert.ok(count > 0 && count < 41)
+      const { clipFractionHigh, clipFractionLow } = readStats(result)
+      near(A > 0 ? clipFractionHigh : clipFractionLow, count / 41)
+    }
+  }
+})
+
 test('what went in the bad direction pays in full', () => {
   // A = -1, r = 1.5: max(1.5, 1.2). A = 2, r = 0.5: max(-1, -1.6).
   const up = token(1.5, -1)

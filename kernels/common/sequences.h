@@ -105,6 +105,16 @@ PREFGRAD_INLINE void each_block(const uint8_t* valid, int64_t at, int64_t length
   body(Block<false, false>{at + i, rest, nonzero16(bytes)});
 }
 
+// Calls `block` with every sixteen tokens of a chunk, and `close` after as many as are added in f32.
+template <typename Block, typename Close>
+PREFGRAD_INLINE void each_group(const uint8_t* valid, Span s, Block block, Close close) {
+  constexpr int64_t group = 256;
+  for (int64_t i = 0; i < s.length; i += group) {
+    each_block(valid, s.start + i, i + group < s.length ? group : s.length - i, block);
+    close();
+  }
+}
+
 PREFGRAD_INLINE int64_t count_valid(const uint8_t* valid, Span s) {
   if (valid == nullptr) return s.length;
   int64_t count = 0;

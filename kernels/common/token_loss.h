@@ -82,10 +82,10 @@ inline void token_coefficients(const Args& a) {
   h.divisor = a.normalizer == a.normalizer ? a.normalizer : h.denominator;
 }
 
-// Loss(a, b) holds what is constant over sequence b; chunk(first, count) writes the gradients of `count` tokens from flat
+// Loss(a, b, shared...) holds what is constant over sequence b; chunk(first, count) writes the gradients of `count` tokens from flat
 // index `first` on and returns their sums; Sums::merge adds those of a later chunk, to {} for a start.
-template <typename Loss, typename Args>
-inline void token_terms(const Args& a, int64_t begin, int64_t end) {
+template <typename Loss, typename Args, typename... Shared>
+inline void token_terms(const Args& a, int64_t begin, int64_t end, const Shared&... shared) {
   if (header_of(a).offsets_hold == 0.0) return;
   const int64_t items = items_per_sequence(a);
   for (int64_t item = begin; item < end; ++item) {
@@ -93,7 +93,7 @@ inline void token_terms(const Args& a, int64_t begin, int64_t end) {
     const Span s = span_of(a, b);
     const int64_t first = item % items * kTokenChunk;
     const int64_t stop = a.offsets == nullptr && first + kTokenChunk < s.length ? first + kTokenChunk : s.length;
-    const Loss loss(a, b);
+    const Loss loss(a, b, shared...);
     auto sums = Loss::Sums::none();
     for (int64_t i = first; i < stop; i += kTokenChunk) {
       sums.merge(loss.chunk(s.start + i, i + kTokenChunk < stop ? kTokenChunk : stop - i));

@@ -23,16 +23,6 @@ struct PpoValueSums {
 inline void ppo_value_loss_prepare(const PpoValueLoss& a, int64_t begin, int64_t end, int) { token_prepare(a, begin, end); }
 inline void ppo_value_loss_coefficients(const PpoValueLoss& a, int64_t, int64_t, int) { token_coefficients(a); }
 
-// Calls `block` with every sixteen tokens of a chunk, and `close` after as many as are added in f32.
-template <typename Block, typename Close>
-PREFGRAD_INLINE void each_group(const uint8_t* valid, Span s, Block block, Close close) {
-  constexpr int64_t group = 256;
-  for (int64_t i = 0; i < s.length; i += group) {
-    each_block(valid, s.start + i, i + group < s.length ? group : s.length - i, block);
-    close();
-  }
-}
-
 // Moments of what `value` makes of values and returns, in f64.
 template <typename Value>
 inline __attribute__((noinline)) Moments f64_moments(const PpoValueLoss& a, Span s, double shift, double n, Value value) {

@@ -20,7 +20,7 @@ import {
   spell,
   standard,
 } from './draw.ts'
-import { clamp, expMinusLinear, output, scaled, slack } from './numbers.ts'
+import { clamp, expMinusLinear, output, scaled, slack, ulp } from './numbers.ts'
 import type { Inputs, Options, RandomSource, Reference, Sample, Values } from './types.ts'
 
 /**
@@ -142,6 +142,14 @@ function sizes(inputs: Inputs, options: Options): { lossSum: number; divisor: nu
   const kls = sumOf(tokens, (i) => Math.abs(Math.expm1(logRatio(inputs, i))))
   return { lossSum, divisor: how.divisor, stats: [lossSum, 0, 0, 0, 0, 0, 0, logs + kls, 0, 0, 0, logs, 0] }
 }
+
+/**
+ * Beside that, what the cpu may lose where tokens have ratios of their own, which it takes in f32: a ratio is within 1.5 ULP,
+ * a token's (r - 1) - log r within 16, and sixteen terms are added in f32 before the sum goes on in f64.
+ */
+const TOKENS_IN_F32 = 'f64, rounded once; ratios of tokens in f32'
+const ofTokens = (options: Options, size: number, share: number): number =>
+  options.ratioLevel === 'sequence' || !Number.isFinite(size) ? 0 : share * size
 
 /** What terms of this size lose to 4 roundings each: of the exponential (1 ULP), of A w, of the clip's bound, of the product. */
 const inF32 = (size: number): number => (Number.isFinite(size) ? 2 ** -22 * size : 0)
@@ -290,6 +298,14 @@ export const reference: Reference = {
         const { lossSum, divisor } = sizes(inputs, options)
         return [slack(quotient(lossSum, divisor))]
       },
+      cpu: {
+        reason: TOKENS_IN_F32,
+        extra: (inputs, options) => {
+          const { lossSum, divisor } = sizes(inputs, options)
+          const size = quotient(lossSum, divisor)
+          return [slack(size) + ofTokens(options, size, 2 ** -21)]
+        },
+      },
       webgpu: {
         reason: 'terms in f32, 4 roundings each, which may cancel',
         extra: (inputs, options) => {
@@ -305,11 +321,29 @@ export const reference: Reference = {
         const all = sequences(inputs, 'logprob')
         return gradient(inputs, options, all, ratios(inputs, options, all), Math.abs).map((x) => slack(Math.abs(x)))
       },
+      cpu: {
+        reason: `${TOKENS_IN_F32}: the ratio, its factor, a weight and two products`,
+        extra: (inputs, options) => {
+          const all = sequences(inputs, 'logprob')
+          const sizes = gradient(inputs, options, all, ratios(inputs, options, all), Math.abs)
+          return sizes.map((x) => slack(Math.abs(x)) + ofTokens(options, ulp(x), 3))
+        },
+      },
     },
     stats: {
       ulp: 1,
       reason: 'sums in f64, rounded once',
       extra: (inputs, options) => sizes(inputs, options).stats.map(slack),
+      cpu: {
+        reason: TOKENS_IN_F32,
+        extra: (inputs, options, { stats }) => {
+          const all = sizes(inputs, options).stats
+          const share = [2 ** -21, 0, 0, 0, 0, 0, 0, 2 ** -19, 2 ** -21, 2 ** -22, 2 ** -22, 2 ** -22, 2 ** -21]
+          // What cannot cancel is measured against the sum itself.
+          const size = (k: number): number => (k === 0 || k === 11 ? all[k] : Math.abs(Number(stats.data[k])))
+          return all.map((x, k) => slack(x) + ofTokens(options, size(k), share[k]))
+        },
+      },
       webgpu: {
         reason: 'terms of the loss in f32, 4 roundings each; log-ratios in pairs of f32',
         extra: (inputs, options) => sizes(inputs, options).stats.map((x, k) => (k === 0 ? inF32(x) : slack(x))),
