@@ -56,18 +56,23 @@ const cudaLines = (results: CudaResults): string[] => [
   ...results.cases.flatMap((one) => caseText(one).split('\n')),
 ]
 
-/** The newest results of each device in a folder. */
+/** The newest results of each device in a folder: of each instruction set that a CPU was measured with, of a WebGPU, of a GPU. */
 export const readKept = async (folder: string): Promise<Kept> => {
   const newest = new Map<string, { name: string; date: string; results: unknown }>()
   for (const name of (await readdir(folder)).filter((file) => file.endsWith('.json'))) {
     const results = JSON.parse(await readFile(join(folder, name), 'utf8'))
     const { date, device } = results.environment as { date: string; device: string }
     const kind = kindOf(device)
-    if (date > (newest.get(kind)?.date ?? '')) newest.set(kind, { name, date, results })
+    const key = kind === 'cpu' ? device : kind
+    if (date > (newest.get(key)?.date ?? '')) newest.set(key, { name, date, results })
   }
-  const [cpu, webgpu, cuda] = ['cpu', 'webgpu', 'cuda'].map((kind) => newest.get(kind))
+  const [webgpu, cuda] = ['webgpu', 'cuda'].map((kind) => newest.get(kind))
   return {
-    ...(cpu && { cpu: { name: cpu.name, results: cpu.results as FullResults } }),
+    // A CPU that has more instruction sets has the wider ones.
+    cpus: [...newest.entries()]
+      .filter(([key]) => kindOf(key) === 'cpu')
+      .map(([, { name, results }]) => ({ name, results: results as FullResults }))
+      .sort((a, b) => b.results.environment.isas.length - a.results.environment.isas.length),
     ...(webgpu && { webgpu: { name: webgpu.name, results: webgpu.results as FullResults } }),
     ...(cuda && {
       cuda: {
@@ -82,7 +87,7 @@ export const readKept = async (folder: string): Promise<Kept> => {
 /** Writes plots and RESULTS.md from what is kept; returns the paths. */
 export const writeReport = async (): Promise<string[]> => {
   const kept = await readKept(RESULTS_FOLDER)
-  const plots = await writePlots(kept.cpu?.results.growth ?? [], join(RESULTS_FOLDER, 'plots'))
+  const plots = await writePlots(kept.cpus[0]?.results.growth ?? [], join(RESULTS_FOLDER, 'plots'))
   const path = join(packageRoot, 'bench/RESULTS.md')
   await writeFile(path, resultsMarkdown(kept))
   return [...plots, path]

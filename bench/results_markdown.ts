@@ -77,9 +77,15 @@ const missedGoals = (cases: readonly CaseResult[]): string[] =>
     one.goals.filter(({ met }) => met === false).map((goal) => `${caseTitle(one)}: ${goalText(goal)}`),
   )
 
-/** All of a run on the cpu. `name`: of the file with its figures. */
-const cpuSections = (results: FullResults, name: string): string[] => {
-  const { environment, ceilings, peers, missing, cases, left = [], growth = [], tax = [] } = results
+const SUMMARY_LEGEND = [
+  'The least time of a call, and how many times as long the fastest way of each peer takes. Call overhead: so small a case that the',
+  'ratio says what a call costs, and nothing about the kernels.',
+  '',
+]
+
+/** What was measured, with what, and where prefgrad is behind. `heading`: of its sections; the first run explains its tables. */
+const cpuSummary = (results: FullResults, name: string, heading: '##' | '###'): string[] => {
+  const { environment, ceilings, peers, missing, cases, left = [] } = results
   return [
     `Written by \`${environment.command}\`, all figures in [${name}](results/${name}).`,
     '',
@@ -91,23 +97,28 @@ const cpuSections = (results: FullResults, name: string): string[] => {
     '',
     ...markdown(ceilingTable(ceilings)),
     '',
-    ...LEGEND.map((line) => `- ${line}`),
-    '',
-    '## Where prefgrad loses',
+    ...(heading === '##' ? [...LEGEND.map((line) => `- ${line}`), ''] : []),
+    `${heading} Where prefgrad loses`,
     '',
     ...bullets(lossSentences(cases), 'Against nobody in this run.'),
     '',
-    '## Where a goal was missed',
+    `${heading} Where a goal was missed`,
     '',
     ...bullets(missedGoals(cases), 'Nowhere in this run.'),
     '',
-    '## In short',
+    `${heading} In short`,
     '',
-    'The least time of a call, and how many times as long the fastest way of each peer takes. Call overhead: so small a case that the',
-    'ratio says what a call costs, and nothing about the kernels.',
-    '',
+    ...(heading === '##' ? SUMMARY_LEGEND : []),
     ...markdown(summaryTable(cases)),
     '',
+  ]
+}
+
+/** All of a run on the cpu. `name`: of the file with its figures. */
+const cpuSections = (results: FullResults, name: string): string[] => {
+  const { cases, growth = [], tax = [] } = results
+  return [
+    ...cpuSummary(results, name, '##'),
     '## Case by case',
     '',
     ...cases.flatMap(caseSection),
@@ -115,6 +126,13 @@ const cpuSections = (results: FullResults, name: string): string[] => {
     ...(tax.length === 0 ? [] : taxSection(tax)),
   ]
 }
+
+/** A run on a cpu with fewer instruction sets, in short. */
+const narrowerCpuSections = (results: FullResults, name: string): string[] => [
+  `## On a CPU with ${results.environment.isas[0]}`,
+  '',
+  ...cpuSummary(results, name, '###'),
+]
 
 const webgpuSections = ({ environment, ceilings, cases, clock }: FullResults, name: string): string[] => [
   `## ${environment.device}`,
@@ -148,17 +166,18 @@ const cudaSections = ({ name, device, lines }: CudaPart): string[] => [
 
 /** What RESULTS.md is made of: results with the name of their file. */
 export interface Kept {
-  cpu?: { name: string; results: FullResults }
+  /** One for each best instruction set, the CPU that has the most of them first. */
+  cpus: readonly { name: string; results: FullResults }[]
   webgpu?: { name: string; results: FullResults }
   cuda?: CudaPart
 }
 
-/** The whole file. */
-export const resultsMarkdown = ({ cpu, webgpu, cuda }: Kept): string =>
+/** The whole file: the first CPU case by case, others in short. */
+export const resultsMarkdown = ({ cpus, webgpu, cuda }: Kept): string =>
   [
     '# Benchmark results',
     '',
-    ...(cpu === undefined ? [] : cpuSections(cpu.results, cpu.name)),
+    ...cpus.flatMap(({ name, results }, i) => (i === 0 ? cpuSections : narrowerCpuSections)(results, name)),
     ...(webgpu === undefined ? [] : webgpuSections(webgpu.results, webgpu.name)),
     ...(cuda === undefined ? [] : cudaSections(cuda)),
   ].join('\n')

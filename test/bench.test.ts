@@ -49,7 +49,7 @@ describe('bench', () => {
       }
       assert.ok(results.ceilings.every(({ rate }) => rate > 0))
       assert.match(printed.join('\n'), /tokenLogprobs \[8x300\] f32/)
-      assert.match(resultsMarkdown({ cpu: { name: 'x.json', results } }), /### tokenLogprobs \[8x300\] bf16/)
+      assert.match(resultsMarkdown({ cpus: [{ name: 'x.json', results }] }), /### tokenLogprobs \[8x300\] bf16/)
     } finally {
       rmSync(folder, { recursive: true })
     }

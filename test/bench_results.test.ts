@@ -149,7 +149,7 @@ describe('bench results', () => {
     assert.deepEqual(cutDown([8], 100), [8])
   })
 
-  test('a report is made of the newest results of each device', async () => {
+  test('a report is made of the newest results of each device, the CPU with the most instruction sets first', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'bench-results-'))
     try {
       const keep = (results: FullResults): void => {
@@ -161,15 +161,21 @@ describe('bench results', () => {
       keep(
         resultsOf([], { environment: { ...environment, device: 'webgpu:Some GPU (TM)' }, clock: 'timestamp queries' }),
       )
+      const wider = { ...environment, device: 'cpu:avx512', isas: ['avx512', 'avx2'], date: '2025-11-01T00:00:00.000Z' }
+      keep(resultsOf([], { environment: wider }))
       const kept = await readKept(folder)
-      assert.equal(kept.cpu?.name, '2026-01-31-cpu-avx2.json')
+      assert.deepEqual(
+        kept.cpus.map(({ name }) => name),
+        ['2025-11-01-cpu-avx512.json', '2026-01-31-cpu-avx2.json'],
+      )
       assert.equal(kept.webgpu?.name, '2026-01-31-webgpu-some-gpu-tm.json')
       assert.equal(kept.cuda, undefined)
       const text = resultsMarkdown(kept)
       assert.match(
         text,
-        /## Where prefgrad loses\n\n- `linear` at 8x8x8 f32, avx2, 1 thread: torch is 2\.00 times as fast\./,
+        /\n## On a CPU with avx2\n[^#]*\n### Where prefgrad loses\n\n- `linear` at 8x8x8 f32, avx2, 1 thread: torch is 2\.00 times as fast\./,
       )
+      assert.match(text, /\n## Where prefgrad loses\n\nAgainst nobody in this run\.\n/)
       assert.match(text, /## webgpu:Some GPU \(TM\)\n[^#]*timed by timestamp queries/)
       assert.ok(!text.includes('How cost grows') && !text.includes('What TypeScript costs'))
     } finally {
