@@ -41,27 +41,38 @@ test('what went further than the clip in the good direction earns no more', () =
 })
 
 test('a ratio next to a clip is judged as f64 has it, however few digits f32 has left', () => {
-  for (const [clipLow, clipHigh] of [
-    [0.2, 0.28],
-    [0.15, 0.5],
-    [0.25, 0.2],
+  const count = 41
+  for (const [clipLow, clipHigh, dualClip] of [
+    [0.2, 0.28, 2.5],
+    [0.15, 0.5, 1.3],
+    [0.25, 0.2, 7],
   ]) {
-    for (const A of [1, -1]) {
-      const edge = Math.log(A > 0 ? 1 + clipHigh : 1 - clipLow)
-      const logprob = Float32Array.from({ length: 41 }, (_, k) => edge + (k - 20) * 2 ** -26)
-      const advantage = new Float32Array(41).fill(A)
-      const result = ppoPolicyLoss({ logprob, oldLogprob: zeros(41), advantage }, { clipLow, clipHigh })
-      const clipped = logprob.map((x) => Number(A > 0 ? Math.exp(x) > 1 + clipHigh : Math.exp(x) < 1 - clipLow))
+    for (const [A, edge] of [
+      [1, 1 + clipHigh],
+      [-1, 1 - clipLow],
+      [-1, dualClip],
+    ]) {
+      const logprob = Float32Array.from({ length: count }, (_, k) => Math.log(edge) + (k - 20) * 2 ** -26)
+      const given = { logprob, oldLogprob: zeros(count), advantage: new Float32Array(count).fill(A) }
+      const result = ppoPolicyLoss(given, { clipLow, clipHigh, dualClip })
+      const clipped = Array.from(logprob, (x) => Number(edge > 1 ? Math.exp(x) > edge : Math.exp(x) < edge))
       assert.deepEqual(
         Array.from(result.gradLogprob.data, (g) => Number(g === 0)),
-        Array.from(clipped),
+        clipped,
       )
-      const count = clipped.reduce((sum, one) => sum + one)
-      assert.ok(count > 0 && count < 41)
-      const { clipFractionHigh, clipFractionLow } = readStats(result)
-      near(A > 0 ? clipFractionHigh : clipFractionLow, count / 41)
+      const some = clipped.reduce((sum, one) => sum + one)
+      assert.ok(some > 0 && some < count)
+      const { clipFractionHigh, clipFractionLow, dualClipFraction } = readStats(result)
+      near(clipFractionHigh + clipFractionLow + dualClipFraction, some / count)
     }
   }
+})
+
+test('a weight and an advantage whose product f32 does not hold still have their gradient', () => {
+  // -(1e-25 * 1e-25) e 1e15: the ratio is clipped only where the advantage is above 0.
+  const given = { logprob: f32(1), oldLogprob: f32(0), advantage: f32(-1e-25), weight: f32(1e-25) }
+  const { gradLogprob } = ppoPolicyLoss(given, { gradScale: 1e15 })
+  near(gradLogprob.item(), Math.fround(1e-25) * Math.fround(1e-25) * Math.E * 1e15)
 })
 
 test('what went in the bad direction pays in full', () => {

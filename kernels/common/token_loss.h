@@ -82,8 +82,8 @@ inline void token_coefficients(const Args& a) {
   h.divisor = a.normalizer == a.normalizer ? a.normalizer : h.denominator;
 }
 
-// Loss(a, b, shared...) holds what is constant over sequence b; chunk(first, count) writes the gradients of `count` tokens from flat
-// index `first` on and returns their sums; Sums::merge adds those of a later chunk, to {} for a start.
+// Loss(a, b, shared...) holds what is constant over sequence b; chunk(first, count) writes the gradients of `count` tokens from
+// flat index `first` on and returns their sums; Sums::merge adds those of a later chunk, to Sums::none() for a start.
 template <typename Loss, typename Args, typename... Shared>
 inline void token_terms(const Args& a, int64_t begin, int64_t end, const Shared&... shared) {
   if (header_of(a).offsets_hold == 0.0) return;

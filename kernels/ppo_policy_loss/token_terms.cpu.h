@@ -1,7 +1,7 @@
 // What tokens add to ppoPolicyLoss, chunk by chunk: in f32 with their own ratios, in f64 with those of sequences.
 #pragma once
 #include "../common/split.h"
-#include "ppo_policy_ratios.cpu.h"
+#include "exact_terms.cpu.h"
 
 namespace prefgrad::PREFGRAD_ISA {
 
@@ -12,23 +12,24 @@ struct PpoEdges {
 
   explicit PpoEdges(const PpoPolicyLoss& a) {
     const auto set = [](double v) PREFGRAD_BODY { return f32x16::set(static_cast<float>(v)); };
-    // No ratio is below 0: then x would have to be below anything that is not far.
+    // A clip_low of 1 never clips, and what is below -30 is far anyway.
     const double least = a.clip_low < 1.0 ? log_of(1.0 - a.clip_low) : -40.0, most = log_of(1.0 + a.clip_high);
     low = set(1.0 - a.clip_low);
     high = set(1.0 + a.clip_high);
     center = set((most + least) / 2.0);
     half = set((most - least) / 2.0);
-    blur = set(0x1p-21 * (most - least));
+    // At least what f64 may be off in a ratio.
+    blur = set(0x1p-21 * (most - least) + 0x1p-50);
     const double log = log_of(a.dual_clip);
     dual = set(a.dual_clip);
     log_dual = set(log);
-    blur_dual = set(0x1p-21 * log);
+    blur_dual = set(0x1p-21 * log + 0x1p-50);
   }
   // How far x is beyond.
   PREFGRAD_INLINE f32x16 beyond(f32x16 x, f32x16 A) const { return times_sign(x - center, A) - half; }
 };
 
-// e^x and e^x - 1 - x of |x| < 30, within 1.5 and 16 ULP. The polynomial is that of exp in math.h.
+// e^x and e^x - 1 - x of |x| < 30, within 1.5 and 20 ULP.
 struct Exponential32 {
   f32x16 value, rest;
 };
@@ -36,11 +37,7 @@ PREFGRAD_INLINE Exponential32 exponential(Split x) {
   const f32x16 one = f32x16::set(1.0f), rounder = f32x16::set(kRounder<1>);
   const f32x16 sum = fma(x.high, f32x16::set(static_cast<float>(kLog2E)), rounder), n = sum - rounder;
   const f32x16 r = fnma(n, f32x16::set(kLn2LowF), fnma(n, f32x16::set(kLn2HighF), x.high)) + x.low;
-  f32x16 q = fma(f32x16::set(0x1.6a234ep-10f), r, f32x16::set(0x1.123a6cp-7f));
-  q = fma(q, r, f32x16::set(0x1.5558f4p-5f));
-  q = fma(q, r, f32x16::set(0x1.555490p-3f));
-  q = fma(q, r, f32x16::set(0x1.fffffcp-2f));
-  const f32x16 square = r * r, value = shrink_by_power(fma(square, q, r) + one, n, sum);
+  const f32x16 q = exp_tail(r), square = r * r, value = shrink_by_power(fma(square, q, r) + one, n, sum);
   // Without a power of two to scale by, r is x itself.
   return {value, select(equal(n, f32x16::set(0.0f)), square * q, value - one - x.high)};
 }
@@ -77,23 +74,28 @@ struct PpoTokenTerms {
           Split x = difference(t.load(a.logprob), t.load(a.old_logprob));
           const f32x16 A = t.load(a.advantage);
           f32x16 push = zero - A;
-          if (with_weight) push = push * t.load(a.weight);
-          const f32x16 beyond = edges.beyond(x.high, A);
+          m16 nothing = equal(A, zero);
+          if (with_weight) {
+            const f32x16 w = t.load(a.weight);
+            push = push * w;
+            nothing = nothing | equal(w, zero);
+          }
+          const f32x16 beyond = edges.beyond(x.high, A), size = absolute(push);
           const m16 clips = less(zero, beyond), worse = less(A, zero);
-          m16 good = less(absolute(x.high), widest) & less(absolute(push), most) & less(edges.blur, absolute(beyond));
-          if (with_weight) good = good & (less(least, absolute(push)) | equal(push, zero));
+          m16 good = less(absolute(x.high), widest) & less(size, most) & (less(least, size) | nothing) &
+                     less(edges.blur, absolute(beyond));
           Exponential32 e = exponential(x);
           // Beyond the clips these are the clips.
           f32x16 within = select(worse, maximum(e.value, edges.low), minimum(e.value, edges.high));
-          m16 clips_dual = worse;
+          m16 clips_dual = first16(0);
           if (with_dual) {
             const f32x16 above = x.high - edges.log_dual;
-            good = good & less(edges.blur_dual, absolute(above));
+            good = good & (less(edges.blur_dual, absolute(above)) | ~worse);
             clips_dual = worse & less(zero, above);
             within = select(clips_dual, edges.dual, within);
           }
           const m16 far = ~good & t.valid;
-          f32x16 terms = push * within, grad = select(with_dual ? clips | clips_dual : clips, zero, factor * e.value * push);
+          f32x16 terms = push * within, grad = select(clips | clips_dual, zero, factor * e.value * push);
           m16 counted = t.valid;
           if (__builtin_expect(any(far), 0)) {
             grad = select(far, add_far(t.at, bits(far), exact), grad);
