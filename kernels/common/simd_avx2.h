@@ -181,7 +181,7 @@ struct Table {
   }
   PREFGRAD_INLINE f32x16 at(f32x16 index) const { return {at(index.a), at(index.b)}; }
 };
-// x 2^N for `sum` = N + j / size + kRounder<size>, whose lowest bits are j and the exponent of 2^(N + 64).
+// x 2^(N + 64) for `sum` = N + j / size + kRounder<size>, whose lowest bits are j and the exponent of that.
 template <int size>
 PREFGRAD_INLINE __m256 times_power(__m256 x, __m256 sum) {
   const __m256i bits = _mm256_slli_epi32(_mm256_castps_si256(sum), size == 16 ? 19 : 18);
