@@ -155,15 +155,15 @@ PREFGRAD_INLINE f32x16 scale_by_power(f32x16 x, f32x16 n) {
   };
   return {scaled(x.a, bound.a), scaled(x.b, bound.b)};
 }
-// The same for a in [1/2, 2^60) and n from -190 to 63, `sum` = n + kRounder<1>, whose lowest bits are the exponent of 2^(n + 64):
-// only the last multiplication can round.
+// The same for a in [1/2, 2^60) and n from -190 to 63, from kLowered a; the lowest bits of `sum` = n + kRounder<1> are the
+// exponent of 2^(n + 64). Only this multiplication can round.
 constexpr bool kAnyPower = false;
-PREFGRAD_INLINE f32x16 shrink_by_power(f32x16 x, f32x16 /* n */, f32x16 sum) {
-  const auto scaled = [](__m256 f, __m256 s) {
-    const __m256 power = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(s), 23));
-    return _mm256_mul_ps(_mm256_mul_ps(f, _mm256_set1_ps(0x1p-64f)), power);
+constexpr float kLowered = 0x1p-64f;
+PREFGRAD_INLINE f32x16 raise_by_power(f32x16 lowered, f32x16 /* n */, f32x16 sum) {
+  const auto raised = [](__m256 f, __m256 s) {
+    return _mm256_mul_ps(f, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(s), 23)));
   };
-  return {scaled(x.a, sum.a), scaled(x.b, sum.b)};
+  return {raised(lowered.a, sum.a), raised(lowered.b, sum.b)};
 }
 // 16 numbers, of which `at` takes those that the lowest bits of an index say.
 template <int size>

@@ -165,9 +165,11 @@ PREFGRAD_INLINE f32x16 scale_by_power(f32x16 a, f32x16 n) {
   }
   return o;
 }
-// The same for a in [1/2, 2^60) and n from -190 to 63, `sum` = n + kRounder<1>, whose lowest bits are the exponent of 2^(n + 64).
+// The same for a in [1/2, 2^60) and n from -190 to 63, from kLowered a; the lowest bits of `sum` = n + kRounder<1> are the
+// exponent of 2^(n + 64). Only this multiplication can round.
 constexpr bool kAnyPower = false;
-PREFGRAD_INLINE f32x16 shrink_by_power(f32x16 a, f32x16 /* n */, f32x16 sum) { f32x16 o; float* r = o.v; PREFGRAD_EACH(16, a.v[i] * 0x1p-64f * real_of(word_of(sum.v[i]) << 23)); return o; }
+constexpr float kLowered = 0x1p-64f;
+PREFGRAD_INLINE f32x16 raise_by_power(f32x16 lowered, f32x16 /* n */, f32x16 sum) { f32x16 o; float* r = o.v; PREFGRAD_EACH(16, lowered.v[i] * real_of(word_of(sum.v[i]) << 23)); return o; }
 // 16 or 32 numbers, of which `at` takes those that the lowest bits of an index say.
 template <int size>
 struct Table {

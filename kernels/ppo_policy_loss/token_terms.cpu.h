@@ -37,7 +37,8 @@ PREFGRAD_INLINE Exponential32 exponential(Split x) {
   const f32x16 one = f32x16::set(1.0f), rounder = f32x16::set(kRounder<1>);
   const f32x16 sum = fma(x.high, f32x16::set(static_cast<float>(kLog2E)), rounder), n = sum - rounder;
   const f32x16 r = fnma(n, f32x16::set(kLn2LowF), fnma(n, f32x16::set(kLn2HighF), x.high)) + x.low;
-  const f32x16 q = exp_tail(r), square = r * r, value = shrink_by_power(fma(square, q, r) + one, n, sum);
+  const f32x16 q = exp_tail(r), square = r * r, lowered = (fma(square, q, r) + one) * f32x16::set(kLowered);
+  const f32x16 value = raise_by_power(lowered, n, sum);
   // Without a power of two to scale by, r is x itself.
   return {value, select(equal(n, f32x16::set(0.0f)), square * q, value - one - x.high)};
 }

@@ -93,6 +93,7 @@ PREFGRAD_INLINE Terms terms_of(From source, int64_t n, float base, float referen
     f32x16 part[4], drift[4];
     for (int step = 0; step < count; ++step) {
       f32x16 loaded[4];
+      prefetch_after<64>(source.logits + i + 64 * step);
       source.load64(i + 64 * step, loaded);
       if constexpr (From::kPlainBf16) {
         const uint16_t* p = source.logits + i + 64 * step;

@@ -4,9 +4,18 @@
 
 namespace prefgrad::PREFGRAD_ISA {
 
+// Vectors worked on side by side, step by step, so that no step waits for the last: as many as registers allow. (For gradients,
+// a loop that is short enough for the processor to run ahead in it is faster.)
+#if defined(__AVX512F__)
+constexpr int kAbreast = 4, kGradientsAbreast = 4;
+#else
+constexpr int kAbreast = 2, kGradientsAbreast = 1;
+#endif
+
 struct LogitF32 {
   using Element = float;
   static constexpr bool kStreams = true;
+  static constexpr int kAtOnce = kGradientsAbreast;  // gradients
   static PREFGRAD_INLINE f32x16 load(const float* p) { return f32x16::load(p); }
   // 64 elements in whatever order is cheapest, the same on every ISA.
   static PREFGRAD_INLINE void load64(const float* p, f32x16 (&x)[4]) {
@@ -17,6 +26,7 @@ struct LogitF32 {
 struct LogitBf16 {
   using Element = uint16_t;
   static constexpr bool kStreams = false;
+  static constexpr int kAtOnce = 4;  // to round them takes as many steps again
   static PREFGRAD_INLINE f32x16 load(const uint16_t* p) { return f32x16::load_bf16(p); }
   static PREFGRAD_INLINE void load64(const uint16_t* p, f32x16 (&x)[4]) {
     for (int k = 0; k < 2; ++k) {
@@ -30,6 +40,7 @@ struct LogitBf16 {
 struct LogitF16 {
   using Element = uint16_t;
   static constexpr bool kStreams = false;
+  static constexpr int kAtOnce = 4;  // to round them takes as many steps again
   static PREFGRAD_INLINE f32x16 load(const uint16_t* p) { return f32x16::load_f16(p); }
   static PREFGRAD_INLINE void load64(const uint16_t* p, f32x16 (&x)[4]) {
     for (int k = 0; k < 4; ++k) x[k] = f32x16::load_f16(p + 16 * k);
@@ -37,6 +48,12 @@ struct LogitF16 {
   static PREFGRAD_INLINE void store(uint16_t* p, f32x16 x) { store_f16(p, x); }
 };
 
+// Asks for the memory a page (4 KB) behind these elements: hardware prefetchers stop where one ends.
+template <int count, typename Element>
+PREFGRAD_INLINE void prefetch_after(const Element* p) {
+  const char* bytes = reinterpret_cast<const char*>(p);
+  for (int at = 0; at < count * static_cast<int>(sizeof(Element)); at += 64) __builtin_prefetch(bytes + 4096 + at);
+}
 // The first n elements; the rest is 0. Nothing beyond n is touched.
 template <typename Logit>
 PREFGRAD_INLINE f32x16 load_some(const typename Logit::Element* p, int64_t n) {
@@ -85,13 +102,6 @@ PREFGRAD_INLINE void with_transform(const Args& a, Use use) {
     use(Untouched{});
   }
 }
-
-// Vectors worked on side by side, step by step, so that no step waits for the last: as many as registers allow.
-#if defined(__AVX512F__)
-constexpr int kAbreast = 4;
-#else
-constexpr int kAbreast = 2;
-#endif
 
 #define PREFGRAD_ABREAST for (int k = 0; k < kAbreast; ++k)
 

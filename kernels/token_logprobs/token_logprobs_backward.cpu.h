@@ -25,38 +25,38 @@ PREFGRAD_INLINE RowGradient row_gradient(const TokenLogprobsBackward& a, int64_t
           f32x16::set(static_cast<float>(-share * h)), static_cast<float>(-g * expm1_of(log_p) - spread)};
 }
 
-// gap <= 0 -> e^gap; a gap below -104, where that is 0 in f32, becomes -104, so that 0 * gap is 0 and not NaN. NaN stays. The
-// polynomial is that of exp in math.h, but ln 2 is one f32 number: results are too large by 4e-9 |gap| of themselves, a
-// tenth of what rounding the gap to f32 may cost. The rest stays within 0.73 ULP.
-PREFGRAD_INLINE void exp_gaps(f32x16 (&gaps)[4], f32x16 (&powers)[4]) {
-  const f32x16 rounder = f32x16::set(kRounder<1>), one = f32x16::set(1.0f);
-  for (int first = 0; first < 4; first += kAbreast) {
-    f32x16 *gap = gaps + first, *e = powers + first, sum[kAbreast], n[kAbreast], r[kAbreast];
-    PREFGRAD_ABREAST gap[k] = maximum(f32x16::set(-104.0f), gap[k]);
-    PREFGRAD_ABREAST sum[k] = fma(gap[k], f32x16::set(static_cast<float>(kLog2E)), rounder);
-    PREFGRAD_ABREAST n[k] = sum[k] - rounder;
-    PREFGRAD_ABREAST r[k] = fnma_once(n[k], f32x16::set(static_cast<float>(kLn2)), gap[k]);
-    PREFGRAD_ABREAST e[k] = fma(f32x16::set(0x1.6a234ep-10f), r[k], f32x16::set(0x1.123a6cp-7f));
-    PREFGRAD_ABREAST e[k] = fma(e[k], r[k], f32x16::set(0x1.5558f4p-5f));
-    PREFGRAD_ABREAST e[k] = fma(e[k], r[k], f32x16::set(0x1.555490p-3f));
-    PREFGRAD_ABREAST e[k] = fma(e[k], r[k], f32x16::set(0x1.fffffcp-2f));
-    PREFGRAD_ABREAST e[k] = fma(e[k], r[k], one);
-    PREFGRAD_ABREAST e[k] = fma(e[k], r[k], one);
-    PREFGRAD_ABREAST e[k] = shrink_by_power(e[k], n[k], sum[k]);
-  }
+// gap <= 0 -> e^gap; a gap below -104, where that is 0 in f32, becomes -104, so that 0 * gap is 0 and not NaN. NaN stays. ln 2 is
+// one f32 number: results are too large by 4e-9 |gap| of themselves, a tenth of what rounding the gap to f32 may cost. The
+// polynomial is a minimax fit of the relative error to 1.06e-7; with all roundings it is 1.63e-7.
+template <int count>
+PREFGRAD_INLINE void exp_gaps(f32x16 (&gap)[count], f32x16 (&e)[count]) {
+  const auto set = [](float x) PREFGRAD_BODY { return f32x16::set(x); };
+  const auto lowered = [](float x) PREFGRAD_BODY { return f32x16::set(x * kLowered); };
+  const f32x16 rounder = set(kRounder<1>);
+  f32x16 sum[count], n[count], r[count];
+  for (int k = 0; k < count; ++k) gap[k] = maximum(set(-104.0f), gap[k]);
+  for (int k = 0; k < count; ++k) sum[k] = fma(gap[k], set(static_cast<float>(kLog2E)), rounder);
+  for (int k = 0; k < count; ++k) n[k] = sum[k] - rounder;
+  for (int k = 0; k < count; ++k) r[k] = fnma_once(n[k], set(static_cast<float>(kLn2)), gap[k]);
+  for (int k = 0; k < count; ++k) e[k] = fma(lowered(0x1.106282p-7f), r[k], lowered(0x1.5729f0p-5f));
+  for (int k = 0; k < count; ++k) e[k] = fma(e[k], r[k], lowered(0x1.5557aep-3f));
+  for (int k = 0; k < count; ++k) e[k] = fma(e[k], r[k], lowered(0x1.fffdfcp-2f));
+  for (int k = 0; k < count; ++k) e[k] = fma(e[k], r[k], lowered(1.0f));
+  for (int k = 0; k < count; ++k) e[k] = fma(e[k], r[k], lowered(1.0f));
+  for (int k = 0; k < count; ++k) e[k] = raise_by_power(e[k], n[k], sum[k]);
 }
 
-// Entries from four vectors of logits; the slope multiplies where the transform is not a straight line.
-template <bool slanted, typename Transform>
-PREFGRAD_INLINE void gradients(const RowGradient& row, Transform transform, const f32x16 (&logit)[4],
-                               f32x16 (&out)[4]) {
-  f32x16 x[4], gap[4], e[4];
-  for (int k = 0; k < 4; ++k) {
+// Entries from vectors of logits side by side; the slope multiplies where the transform is not a straight line.
+template <bool slanted, int count, typename Transform>
+PREFGRAD_INLINE void gradients(const RowGradient& row, Transform transform, const f32x16 (&logit)[count],
+                               f32x16 (&out)[count]) {
+  f32x16 x[count], gap[count], e[count];
+  for (int k = 0; k < count; ++k) {
     x[k] = transform(logit[k]);
     gap[k] = x[k] - row.row_max;
   }
   exp_gaps(gap, e);
-  for (int k = 0; k < 4; ++k) {
+  for (int k = 0; k < count; ++k) {
     out[k] = e[k] * (slanted ? fma(row.slant, gap[k], row.base) : row.base);
     if constexpr (Transform::kBent) out[k] = out[k] * transform.slope(x[k]);
   }
@@ -76,12 +76,13 @@ PREFGRAD_INLINE void write_row(const RowGradient& row, const typename Logit::Ele
   f32x16 own = f32x16::set(row.own);
   if constexpr (Transform::kBent) own = own * transform.slope(transform(load_some<Logit>(logits + token, 1)));
   if (add) own = own + load_some<Logit>(out + token, 1);
-  f32x16 logit[4], grad[4];
+  constexpr int count = Logit::kAtOnce;
+  f32x16 logit[count], grad[count];
   const auto some = [&](int64_t i, int64_t n) {
     const auto left = [&](int k) { return n - 16 * k > 16 ? 16 : n - 16 * k > 0 ? n - 16 * k : 0; };
-    for (int k = 0; k < 4; ++k) logit[k] = load_some<Logit>(logits + i + 16 * k, left(k));
+    for (int k = 0; k < count; ++k) logit[k] = load_some<Logit>(logits + i + 16 * k, left(k));
     gradients<slanted>(row, transform, logit, grad);
-    for (int k = 0; k < 4; ++k) {
+    for (int k = 0; k < count; ++k) {
       if (add) grad[k] = grad[k] + load_some<Logit>(out + i + 16 * k, left(k));
       store_some<Logit>(out + i + 16 * k, grad[k], left(k));
     }
@@ -92,17 +93,19 @@ PREFGRAD_INLINE void write_row(const RowGradient& row, const typename Logit::Ele
       i = static_cast<int64_t>(-reinterpret_cast<uintptr_t>(out) / sizeof(*out) % 16);
       i = i < V ? i : V;
       some(0, i);
-      for (; i + 64 <= V; i += 64) {
-        for (int k = 0; k < 4; ++k) logit[k] = Logit::load(logits + i + 16 * k);
+      for (; i + 16 * count <= V; i += 16 * count) {
+        prefetch_after<16 * count>(logits + i);
+        for (int k = 0; k < count; ++k) logit[k] = Logit::load(logits + i + 16 * k);
         gradients<slanted>(row, transform, logit, grad);
-        for (int k = 0; k < 4; ++k) stream(out + i + 16 * k, grad[k]);
+        for (int k = 0; k < count; ++k) stream(out + i + 16 * k, grad[k]);
       }
     }
   }
-  for (; i + 64 <= V; i += 64) {
-    for (int k = 0; k < 4; ++k) logit[k] = Logit::load(logits + i + 16 * k);
+  for (; i + 16 * count <= V; i += 16 * count) {
+    prefetch_after<16 * count>(logits + i);
+    for (int k = 0; k < count; ++k) logit[k] = Logit::load(logits + i + 16 * k);
     gradients<slanted>(row, transform, logit, grad);
-    for (int k = 0; k < 4; ++k) {
+    for (int k = 0; k < count; ++k) {
       if (add) grad[k] = grad[k] + Logit::load(out + i + 16 * k);
       Logit::store(out + i + 16 * k, grad[k]);
     }
