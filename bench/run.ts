@@ -70,19 +70,18 @@ interface Out {
   progress: Print
 }
 
-/** The cases that were begun in time, and the names of the others. */
+/** The cases that were begun before `deadline` (ms, as performance.now() has it), and the names of the others. */
 const measureCases = async (
   bench: Bench,
   planned: readonly Planned[],
-  seconds: number,
+  deadline: number,
   print: Print,
 ): Promise<{ cases: CaseResult[]; left: string[] }> => {
-  const begun = performance.now()
   const cases: CaseResult[] = []
   const left: string[] = []
   for (const one of planned) {
     for (const isa of one.isas) {
-      if (performance.now() - begun > seconds * 1000) {
+      if (performance.now() > deadline) {
         left.push(`${one.family.op} ${shapeText(one.shape)} ${one.dtype}, ${isa}`)
         continue
       }
@@ -97,6 +96,7 @@ const measureCases = async (
 
 const measureAll = async (command: Command, environment: Environment, out: Out): Promise<FullResults> => {
   const { print, progress } = out
+  const deadline = performance.now() + command.seconds * 1000
   const planned = command.parts.includes('cases') ? planCases(command, environment.isas) : []
   const threads = command.threads ?? defaultThreads()
   print(environmentLines(environment).join('\n'))
@@ -113,7 +113,7 @@ const measureAll = async (command: Command, environment: Environment, out: Out):
   const inOrder = Number.isFinite(command.seconds) ? everyOpFirst(planned) : planned
   const bench = new Bench({ ceilings: loaded, peers: usable, threads, repeats: command.repeats, progress })
   try {
-    const { cases, left } = await measureCases(bench, inOrder, command.seconds, print)
+    const { cases, left } = await measureCases(bench, inOrder, deadline, print)
     const peers = await bench.about()
     print([...aboutLines(peers), ...slowPeerLines(peers, ceilings)].join('\n'))
     if (left.length > 0) print(`left out after ${command.seconds} s (--seconds, --op): ${left.join('; ')}`)

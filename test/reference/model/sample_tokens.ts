@@ -45,12 +45,12 @@ function samples(): Sample[] {
       options: { topK: 2, seed: 9 },
     },
     { name: 'topK larger than the vocabulary', inputs: rows(10, 5), options: { topK: 50 } },
-    { name: 'topP', inputs: rows(30, 60, 2), options: { topP: 0.6, seed: 4 } },
-    { name: 'topP 1 keeps all', inputs: rows(30, 20), options: { topP: 1, seed: 4 } },
+    { name: 'topP', inputs: rows(10, 60, 2), options: { topP: 0.6, seed: 4 } },
+    { name: 'topP 1 keeps all', inputs: rows(10, 20), options: { topP: 1, seed: 4 } },
     { name: 'a tiny topP keeps the largest', inputs: rows(10, 20), options: { topP: 1e-6 } },
     {
       name: 'topK, topP and temperature',
-      inputs: rows(30, 200, 2),
+      inputs: rows(10, 200, 2),
       options: { topK: 20, topP: 0.8, temperature: 0.7, seed: 2 },
     },
     {
