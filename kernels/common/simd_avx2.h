@@ -155,7 +155,7 @@ PREFGRAD_INLINE f32x16 scale_by_power(f32x16 x, f32x16 n) {
   };
   return {scaled(x.a, bound.a), scaled(x.b, bound.b)};
 }
-// The same for a in [1/2, 2^60) and n from -190 to 63, from kLowered a; the lowest bits of `sum` = n + kRounder<1> are the
+// The same for a in [1/2, 2^60) and n from -190 to 63; it takes a times kLowered. The lowest bits of `sum` = n + kRounder<1> are the
 // exponent of 2^(n + 64). Only this multiplication can round.
 constexpr bool kAnyPower = false;
 constexpr float kLowered = 0x1p-64f;

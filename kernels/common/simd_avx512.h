@@ -93,8 +93,8 @@ PREFGRAD_INLINE m16 is_nan(f32x16 a) { return {_mm512_cmp_ps_mask(a.v, a.v, _CMP
 PREFGRAD_INLINE f32x16 select(m16 m, f32x16 a, f32x16 b) { return {_mm512_mask_blend_ps(m.m, b.v, a.v)}; }
 // a * 2^n for a whole-numbered n, rounded once even when the result is subnormal.
 PREFGRAD_INLINE f32x16 scale_by_power(f32x16 a, f32x16 n) { return {_mm512_scalef_ps(a.v, n.v)}; }
-// The same for a in [1/2, 2^60) and n from -190 to 63, where other ISAs have a shorter way, with kLowered a: `sum` is
-// n + kRounder<1>.
+// The same for a in [1/2, 2^60) and n from -190 to 63, where other ISAs have a shorter way. It takes a times kLowered, which
+// whoever makes a may have in a factor already; `sum` is n + kRounder<1>.
 constexpr bool kAnyPower = true;  // and here for every n, infinities with it
 constexpr float kLowered = 1.0f;
 PREFGRAD_INLINE f32x16 raise_by_power(f32x16 lowered, f32x16 n, f32x16 /* sum */) { return scale_by_power(lowered, n); }

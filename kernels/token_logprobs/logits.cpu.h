@@ -4,18 +4,18 @@
 
 namespace prefgrad::PREFGRAD_ISA {
 
-// Vectors worked on side by side, step by step, so that no step waits for the last: as many as registers allow. For gradients with
-// 16 registers, loops so short that the processor runs ahead in them are faster.
+// Vectors worked on side by side, step by step, so that no step waits for the last: as many as registers allow. For f32
+// gradients with 16 registers, loops so short that the processor runs ahead in them are faster.
 #if defined(__AVX512F__)
-constexpr int kAbreast = 4, kGradientsAbreast = 4;
+constexpr int kAbreast = 4, kF32GradientsAbreast = 4;
 #else
-constexpr int kAbreast = 2, kGradientsAbreast = 1;
+constexpr int kAbreast = 2, kF32GradientsAbreast = 1;
 #endif
 
 struct LogitF32 {
   using Element = float;
   static constexpr bool kStreams = true;
-  static constexpr int kAtOnce = kGradientsAbreast;  // vectors of gradients
+  static constexpr int kGradientsAbreast = kF32GradientsAbreast;
   static PREFGRAD_INLINE f32x16 load(const float* p) { return f32x16::load(p); }
   // 64 elements in whatever order is cheapest, the same on every ISA.
   static PREFGRAD_INLINE void load64(const float* p, f32x16 (&x)[4]) {
@@ -26,7 +26,7 @@ struct LogitF32 {
 struct LogitBf16 {
   using Element = uint16_t;
   static constexpr bool kStreams = false;
-  static constexpr int kAtOnce = 4;  // to round a gradient takes as many steps again as to find it
+  static constexpr int kGradientsAbreast = 4;  // to round a gradient takes as many steps again as to find it
   static PREFGRAD_INLINE f32x16 load(const uint16_t* p) { return f32x16::load_bf16(p); }
   static PREFGRAD_INLINE void load64(const uint16_t* p, f32x16 (&x)[4]) {
     for (int k = 0; k < 2; ++k) {
@@ -40,7 +40,7 @@ struct LogitBf16 {
 struct LogitF16 {
   using Element = uint16_t;
   static constexpr bool kStreams = false;
-  static constexpr int kAtOnce = 4;  // to round a gradient takes as many steps again as to find it
+  static constexpr int kGradientsAbreast = 4;  // to round a gradient takes as many steps again as to find it
   static PREFGRAD_INLINE f32x16 load(const uint16_t* p) { return f32x16::load_f16(p); }
   static PREFGRAD_INLINE void load64(const uint16_t* p, f32x16 (&x)[4]) {
     for (int k = 0; k < 4; ++k) x[k] = f32x16::load_f16(p + 16 * k);

@@ -76,7 +76,7 @@ PREFGRAD_INLINE void write_row(const RowGradient& row, const typename Logit::Ele
   f32x16 own = f32x16::set(row.own);
   if constexpr (Transform::kBent) own = own * transform.slope(transform(load_some<Logit>(logits + token, 1)));
   if (add) own = own + load_some<Logit>(out + token, 1);
-  constexpr int count = Logit::kAtOnce;
+  constexpr int count = Logit::kGradientsAbreast;
   f32x16 logit[count], grad[count];
   const auto some = [&](int64_t i, int64_t n) {
     const auto left = [&](int k) { return n - 16 * k > 16 ? 16 : n - 16 * k > 0 ? n - 16 * k : 0; };
