@@ -2,8 +2,9 @@
 // from 0. Where the chain is cut (a block of terms at a time) its value is kept in f32 and taken up again, so that
 // neither tiles, nor threads, nor the number of rows change a bit, and AVX2 and AVX-512 agree.
 //
-// A tile of C is one work item: the rows of A are packed for a block of terms (they stay in the second-level cache),
-// then columns of B a group at a time, and the micro-kernel keeps kMicroRows x kMicroColumns sums in registers.
+// A tile of C is one work item: the rows of A are packed for a block of terms, then columns of B a group at a time. The
+// group stays in the second-level cache while one panel of rows after the other, in the first-level cache, passes by it:
+// the micro-kernel keeps kMicroRows x kMicroColumns sums in registers.
 #pragma once
 #include "gemm_pack.h"
 
@@ -175,10 +176,10 @@ inline void gemm_tile(const Gemm& g, int64_t row, int64_t rows, int64_t column, 
     for (int64_t group = 0; group < columns; group += kGemmGroup) {
       const int64_t width = columns - group < kGemmGroup ? columns - group : kGemmGroup;
       pack_columns(g.b, column + group, width, term, terms, packed_b);
-      for (int64_t j = 0; j < width; j += kMicroColumns) {
-        const int64_t here = group + j;
-        for (int64_t p = 0; p < panels.parts; ++p) {
-          const int64_t first = panels.start(p);
+      for (int64_t p = 0; p < panels.parts; ++p) {
+        const int64_t first = panels.start(p);
+        for (int64_t j = 0; j < width; j += kMicroColumns) {
+          const int64_t here = group + j;
           float* const kept = spill + first * spill_pitch + here;
           Micro m;
           m.terms = terms;

@@ -57,6 +57,13 @@ constexpr bool are_products(const float (&powers)[32], const float (&steps)[4]) 
 
 namespace prefgrad::PREFGRAD_ISA {
 
+// Whether any of sixteen bytes is not 0, without a mask of which.
+PREFGRAD_INLINE bool any_nonzero16(const uint8_t* p) {
+  uint64_t halves[2];
+  std::memcpy(halves, p, 16);
+  return (halves[0] | halves[1]) != 0;
+}
+
 // After the last `stream` of a thread, so that other threads see them all.
 PREFGRAD_INLINE void stream_fence() {
 #if defined(__SSE2__)

@@ -4,8 +4,8 @@ import { blocks } from './schema.ts'
 /** As kGemmTerms, kGemmGroup: terms that are packed at a time, and columns of the right operand. */
 const TERMS = 512
 const GROUP = 128
-/** Packed rows of the left operand must leave room for the right one in a second-level cache of 1 MiB. */
-const PACKED_ROWS_FLOATS = 98304
+/** Of rows of the left operand packed at a time: each group of columns reads them once, from the third-level cache. */
+const PACKED_ROWS_FLOATS = 196608
 /** Rows are whole panels of the micro-kernels, 14 rows (AVX-512) and 6 (AVX2). */
 const ROW_STEP = 84
 const MOST_ROWS = 12 * ROW_STEP
