@@ -21,7 +21,7 @@ void pause() {
 }
 
 // Waking a sleeping thread costs tens of microseconds, so that helpers look for the next pass for a moment before they sleep.
-constexpr auto kSpin = std::chrono::microseconds(50);
+constexpr auto kSpin = std::chrono::microseconds(200);
 
 }  // namespace
 
@@ -39,7 +39,6 @@ ThreadPool::~ThreadPool() {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     stop_ = true;
-    round_.fetch_add(1);
   }
   wake_.notify_all();
   for (std::thread& helper : helpers_) helper.join();
@@ -55,15 +54,15 @@ void ThreadPool::run(CpuKernel kernel, const void* args, int64_t items, int64_t 
   items_ = items;
   chunk_ = chunk;
   next_.store(0, std::memory_order_relaxed);
-  busy_.store(static_cast<int>(helpers_.size()), std::memory_order_relaxed);
   {
     std::lock_guard<std::mutex> lock(mutex_);
-    round_.fetch_add(1, std::memory_order_release);
+    round_.fetch_add(1);  // odd: helpers may enter
   }
   wake_.notify_all();
   work(0);
-  // Every helper must have left before the arguments may go.
-  for (int spins = 0; busy_.load(std::memory_order_acquire) != 0; ++spins) {
+  // Whoever has entered must have left before the arguments may go; a helper that still sleeps is not waited for.
+  round_.fetch_add(1);
+  for (int spins = 0; inside_.load() != 0; ++spins) {
     if (spins < 4096) pause(); else std::this_thread::yield();
   }
 }
@@ -78,19 +77,23 @@ void ThreadPool::work(int worker) {
 
 void ThreadPool::help(int worker) {
   uint64_t seen = 0;
+  const auto is_new = [&](uint64_t round) { return round != seen && round % 2 == 1; };
   for (;;) {
     const auto limit = std::chrono::steady_clock::now() + kSpin;
-    while (round_.load(std::memory_order_acquire) == seen && std::chrono::steady_clock::now() < limit) {
+    while (!is_new(round_.load()) && std::chrono::steady_clock::now() < limit) {
       for (int i = 0; i < 32; ++i) pause();
     }
-    if (round_.load(std::memory_order_acquire) == seen) {
+    uint64_t round = round_.load();
+    if (!is_new(round)) {
       std::unique_lock<std::mutex> lock(mutex_);
-      wake_.wait(lock, [&] { return round_.load(std::memory_order_acquire) != seen; });
+      wake_.wait(lock, [&] { return stop_ || is_new(round = round_.load()); });
     }
-    seen = round_.load(std::memory_order_acquire);
     if (stop_) return;
-    work(worker);
-    busy_.fetch_sub(1, std::memory_order_release);
+    seen = round;
+    // Either the round is still open after this, or the caller sees that somebody is inside.
+    inside_.fetch_add(1);
+    if (round_.load() == round) work(worker);
+    inside_.fetch_sub(1);
   }
 }
 

@@ -31,9 +31,9 @@ class ThreadPool {
   std::vector<std::thread> helpers_;
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::atomic<uint64_t> round_{0};
+  std::atomic<uint64_t> round_{0};  // odd while a pass runs
   std::atomic<int64_t> next_{0};
-  std::atomic<int> busy_{0};
+  std::atomic<int> inside_{0};  // helpers that may look at the pass
   std::atomic<bool> stop_{false};
   CpuKernel kernel_ = nullptr;
   const void* args_ = nullptr;

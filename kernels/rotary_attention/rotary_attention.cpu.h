@@ -8,6 +8,15 @@ namespace prefgrad::PREFGRAD_ISA {
 // Keys in each row of the cache.
 PREFGRAD_INLINE int64_t cache_length(const RotaryAttention& a) { return a.B > 0 ? a.M / a.B : 0; }
 
+// Calls whose keys and values are more bytes than this read those of each sequence in order before the heads stride through them:
+// memory is fetched ahead for the one and not for the other.
+constexpr int64_t kReadInOrder = int64_t{4} << 20;
+
+// One number of each cache line.
+PREFGRAD_INLINE void read_in_order(const float* from, int64_t n) {
+  for (int64_t i = 0; i < n; i += 16) static_cast<void>(*static_cast<const volatile float*>(from + i));
+}
+
 inline void rotary_attention_angles(const RotaryAttention& a, int64_t begin, int64_t end, int) {
   if (!offsets_hold(a)) return;
   const int64_t positions = a.key_lengths != nullptr ? cache_length(a) : longest_sequence(a);
@@ -47,6 +56,8 @@ struct AttentionItem {
   const float* table;  // angles of all positions; null where only queries turn
   float *panels, *values, *turned, *rows, *packed, *sums, *angle;
   KeyWeights scores;
+  int64_t angle_position = -1;  // what `angle` holds
+  int64_t sequence_key = -1;    // first key of the sequence that was read in order
 
   AttentionItem(const RotaryAttention& args, int worker) : a(args), heads(args), rotation(heads.size, args.base) {
     capacity = a.key_lengths != nullptr ? cache_length(a) : a.offsets != nullptr ? a.N : a.T;
@@ -80,11 +91,9 @@ struct AttentionItem {
   }
 
   void prepare_rows(const RowBlock& block, const float* query, int64_t key_head) {
-    int64_t known = -1;
     for (int64_t r = 0; r < block.count; ++r) {
       const int64_t position = block.position(r);
-      if (table == nullptr && position != known) rotation.angles(position, 1, angle);
-      known = position;
+      if (table == nullptr && position != angle_position) rotation.angles(angle_position = position, 1, angle);
       const float* const from = query + block.query(r) * a.Q + (key_head * heads.group + block.head(r)) * heads.size;
       rotation.turn(from, table == nullptr ? angle : table + position * rotation.angle_floats(), heads.scale,
                     rows + r * heads.padded);
@@ -116,6 +125,11 @@ struct AttentionItem {
   void run(Span queries, int64_t first_key, int64_t keys, int64_t key_head) {
     const int64_t count = queries.length * heads.group;
     if (count == 0) return;
+    if (sequence_key != first_key && 8 * a.M * a.C > kReadInOrder) {
+      sequence_key = first_key;
+      read_in_order(a.key + first_key * a.C, keys * a.C);
+      read_in_order(a.value + first_key * a.C, keys * a.C);
+    }
     prepare_keys(first_key, keys, key_head);
     value_rows = a.value + first_key * a.C + key_head * heads.size;
     value_pitch = a.C;
