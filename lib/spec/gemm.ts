@@ -12,6 +12,8 @@ const MOST_ROWS = 12 * ROW_STEP
 const MOST_COLUMNS = 1024
 /** Multiply-adds below which dividing a tile further costs more than another thread brings. */
 const LEAST_WORK = 1 << 20
+/** Multiply-adds for each packed number and term that a tile must be left with where every thread has one already. */
+const LEAST_REUSE = 96
 
 export interface Tile {
   rows: number
@@ -29,10 +31,14 @@ export const gemmTile = (rows: number, columns: number, terms: number, threads: 
   let across = blocks(Math.max(columns, 1), MOST_COLUMNS)
   const height = () => blocks(rows, down)
   const width = () => blocks(columns, across)
+  // A few tiles for each thread even out what else the machine does, as long as they are not packed for too little.
   while (threads > 1 && down * across < 4 * threads && height() * width() * terms >= LEAST_WORK) {
-    if (width() >= Math.max(height(), 64)) across *= 2
-    else if (height() >= 28) down *= 2
-    else break
+    const wide = width() >= Math.max(height(), 64)
+    if (!wide && height() < 28) break
+    const [h, w] = wide ? [height(), width() / 2] : [height() / 2, width()]
+    if (down * across >= threads && h * w < LEAST_REUSE * (h + w)) break
+    if (wide) across *= 2
+    else down *= 2
   }
   // An odd tile out would keep one thread busy alone.
   if (down > 1 && (down * across) % threads !== 0) {
