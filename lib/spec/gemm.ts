@@ -4,7 +4,7 @@ import { blocks } from './schema.ts'
 /** As kGemmTerms, kGemmGroup: terms that are packed at a time, and columns of the right operand. */
 const TERMS = 512
 const GROUP = 128
-/** Of rows of the left operand packed at a time: each group of columns reads them once, from the third-level cache. */
+/** Numbers of the left operand that are packed at a time: each group of columns reads them once, from the third-level cache. */
 const PACKED_ROWS_FLOATS = 196608
 /** Rows are whole panels of the micro-kernels, 14 rows (AVX-512) and 6 (AVX2). */
 const ROW_STEP = 84
@@ -12,7 +12,7 @@ const MOST_ROWS = 12 * ROW_STEP
 const MOST_COLUMNS = 1024
 /** Multiply-adds below which dividing a tile further costs more than another thread brings. */
 const LEAST_WORK = 1 << 20
-/** Multiply-adds for each packed number and term that a tile must be left with where every thread has one already. */
+/** Multiply-adds for each packed number that tiles must be left with where every thread has one already. */
 const LEAST_REUSE = 96
 
 export interface Tile {
