@@ -22,21 +22,10 @@ PREFGRAD_INLINE Decays decays_of(f64x8 a) {
   const f64x8 two = a * later<1>(a, none), four = two * later<2>(two, none);
   return {a, two, four, four * later<4>(four, none)};
 }
-// b + a x, and b where a is 0 even if x is not finite: what lies behind an end has no effect.
+// b + a x. With cuts, b where a is 0 even if x is not finite: what lies behind an end has no effect.
+template <bool cuts>
 PREFGRAD_INLINE f64x8 compose(f64x8 a, f64x8 x, f64x8 b) {
-  const f64x8 zero = f64x8::set(0.0);
-  return fma(a, select(equal(a, zero), zero, x), b);
-}
-// `carry`, in all lanes, is A behind the eight steps, and then A of their first. From one carry to the next it is a single
-// multiply-add: everything else is done before it is known.
-PREFGRAD_INLINE f64x8 scan(const Decays& a, f64x8 b, f64x8& carry) {
-  const f64x8 zero = f64x8::set(0.0);
-  b = compose(a.one, later<1>(b, zero), b);
-  b = compose(a.two, later<2>(b, zero), b);
-  b = compose(a.four, later<4>(b, zero), b);
-  const f64x8 sums = compose(a.all, carry, b);
-  carry = compose(f64x8::set(first_lane(a.all)), carry, f64x8::set(first_lane(b)));
-  return sums;
+  return fma(a, cuts ? select(equal(a, f64x8::set(0.0)), f64x8::set(0.0), x) : x, b);
 }
 
 // What holds for a whole stretch. Either output may be null.
@@ -57,36 +46,31 @@ PREFGRAD_INLINE void store_eight(const Scan& s, int64_t i, f64x8 sums, f64x8 val
   if (s.returns != nullptr) store_f32(s.returns + i, sums + value);
 }
 
-// Steps i to i + 7; `end`: nothing follows, `cut`: no trace behind it.
-PREFGRAD_INLINE void scan_eight(const Scan& s, int64_t i, m8 end, m8 cut, Behind& behind) {
-  const f64x8 zero = f64x8::set(0.0), value = f64_of(s.steps.value + i);
-  const f64x8 next = s.steps.following == nullptr ? later<1>(value, behind.value) : f64_of(s.steps.following + i);
-  behind.value = value;
-  const f64x8 delta = fma(s.gamma, select(end, zero, next), f64_of(s.steps.reward + i) - value);
-  store_eight(s, i, scan(decays_of(select(cut, zero, s.decays.one)), delta, behind.carry), value);
-}
-
-// Steps i to i + 15 without an end and with a decay: the same bits in fewer operations. Both eights go side by side, because
-// what takes time is to wait for one shuffle after the other.
-PREFGRAD_INLINE void scan_sixteen(const Scan& s, int64_t i, Behind& behind) {
-  const Decays& a = s.decays;
-  const f64x8 zero = f64x8::set(0.0), all = f64x8::set(first_lane(a.all));
-  const bool own = s.steps.following != nullptr;
+// Steps i to i + 15; `end`: nothing follows, `cut`: no trace behind it. Without cuts, both are empty, and fewer operations lead to
+// the same bits. The eights of both halves go side by side, because what takes time is to wait for one shuffle after the other;
+// from one carry to the next it is a single multiply-add.
+template <bool cuts>
+PREFGRAD_INLINE void scan_sixteen(const Scan& s, int64_t i, m16 end, m16 cut, Behind& behind) {
+  const f64x8 zero = f64x8::set(0.0);
+  const Decays a_1 = cuts ? decays_of(select(high_half(cut), zero, s.decays.one)) : s.decays;
+  const Decays a_0 = cuts ? decays_of(select(low_half(cut), zero, s.decays.one)) : s.decays;
   const f64x8 value_1 = f64_of(s.steps.value + i + 8), value_0 = f64_of(s.steps.value + i);
-  const f64x8 next_1 = own ? f64_of(s.steps.following + i + 8) : later<1>(value_1, behind.value);
-  const f64x8 next_0 = own ? f64_of(s.steps.following + i) : later<1>(value_0, value_1);
+  const bool own = s.steps.following != nullptr;
+  f64x8 next_1 = own ? f64_of(s.steps.following + i + 8) : later<1>(value_1, behind.value);
+  f64x8 next_0 = own ? f64_of(s.steps.following + i) : later<1>(value_0, value_1);
   behind.value = value_0;
+  if (cuts) next_1 = select(high_half(end), zero, next_1), next_0 = select(low_half(end), zero, next_0);
   f64x8 b_1 = fma(s.gamma, next_1, f64_of(s.steps.reward + i + 8) - value_1);
   f64x8 b_0 = fma(s.gamma, next_0, f64_of(s.steps.reward + i) - value_0);
-  b_1 = fma(a.one, later<1>(b_1, zero), b_1);
-  b_0 = fma(a.one, later<1>(b_0, zero), b_0);
-  b_1 = fma(a.two, later<2>(b_1, zero), b_1);
-  b_0 = fma(a.two, later<2>(b_0, zero), b_0);
-  b_1 = fma(a.four, later<4>(b_1, zero), b_1);
-  b_0 = fma(a.four, later<4>(b_0, zero), b_0);
-  const f64x8 carry = fma(all, behind.carry, f64x8::set(first_lane(b_1)));
-  const f64x8 sums_1 = fma(a.all, behind.carry, b_1), sums_0 = fma(a.all, carry, b_0);
-  behind.carry = fma(all, carry, f64x8::set(first_lane(b_0)));
+  b_1 = compose<cuts>(a_1.one, later<1>(b_1, zero), b_1);
+  b_0 = compose<cuts>(a_0.one, later<1>(b_0, zero), b_0);
+  b_1 = compose<cuts>(a_1.two, later<2>(b_1, zero), b_1);
+  b_0 = compose<cuts>(a_0.two, later<2>(b_0, zero), b_0);
+  b_1 = compose<cuts>(a_1.four, later<4>(b_1, zero), b_1);
+  b_0 = compose<cuts>(a_0.four, later<4>(b_0, zero), b_0);
+  const f64x8 carry = compose<cuts>(f64x8::set(first_lane(a_1.all)), behind.carry, f64x8::set(first_lane(b_1)));
+  const f64x8 sums_1 = compose<cuts>(a_1.all, behind.carry, b_1), sums_0 = compose<cuts>(a_0.all, carry, b_0);
+  behind.carry = compose<cuts>(f64x8::set(first_lane(a_0.all)), carry, f64x8::set(first_lane(b_0)));
   store_eight(s, i + 8, sums_1, value_1);
   store_eight(s, i, sums_0, value_0);
 }
@@ -97,19 +81,18 @@ inline void scan_steps(const Steps& steps, int64_t n, double gamma, double decay
                        float* returns) {
   const Scan s{steps, f64x8::set(gamma), decays_of(f64x8::set(decay)), advantages, returns};
   const uint8_t *terminated = steps.terminated, *truncated = steps.truncated;
+  const m16 none = first16(0);
   Behind behind{f64x8::set(carry), f64x8::set(steps.behind)};
   for (int64_t i = n - 16; i >= 0; i -= 16) {
     const bool ends = (terminated != nullptr && any_nonzero16(terminated + i)) ||
                       (truncated != nullptr && any_nonzero16(truncated + i));
     // Where nothing may pass from one step to another (a decay of 0), not even a NaN does.
-    if (!ends && decay != 0.0) {
-      scan_sixteen(s, i, behind);
-      continue;
+    if (ends || decay == 0.0) {
+      const m16 end = terminated == nullptr ? none : nonzero16(terminated + i);
+      scan_sixteen<true>(s, i, end, truncated == nullptr ? end : end | nonzero16(truncated + i), behind);
+    } else {
+      scan_sixteen<false>(s, i, none, none, behind);
     }
-    const m16 none = first16(0), end = terminated == nullptr ? none : nonzero16(terminated + i);
-    const m16 cut = truncated == nullptr ? end : end | nonzero16(truncated + i);
-    scan_eight(s, i + 8, high_half(end), high_half(cut), behind);
-    scan_eight(s, i, low_half(end), low_half(cut), behind);
   }
   carry = first_lane(behind.carry);
 }
