@@ -6,6 +6,7 @@ import { existsSync, readdirSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { missingForAvx512 } from './avx512.js'
 import { buildEmulator, missingForFatbin } from './cuda.js'
 
 // Tests start from the environment that they were given; looking for software adapters changes this process's own.
@@ -75,13 +76,17 @@ const adapters = await softwareAdapters().then(
   () => [],
 )
 const emulated = noEmulator === undefined ? ['cuda:emulated'] : []
+const instead = (isa) =>
+  isa === 'avx512' && missingForAvx512(isas) === undefined ? '; its kernels in AVX2 instructions' : ''
 const absent = [
   ...(noEmulator === undefined ? [] : [`cuda:emulated (${noEmulator})`]),
   ...(missingForFatbin() === undefined ? [] : [`the compilation of the CUDA kernels (${missingForFatbin()})`]),
   ...devices
     .filter(({ name, available }) => !available && !(name === 'webgpu' && adapters.length > 0))
     .map((device) => `${device.name} (${device.why})`),
-  ...['avx512', 'avx2'].filter((isa) => !isas.includes(isa)).map((isa) => `cpu:${isa} (this processor lacks it)`),
+  ...['avx512', 'avx2']
+    .filter((isa) => !isas.includes(isa))
+    .map((isa) => `cpu:${isa} (this processor lacks it${instead(isa)})`),
 ]
 console.log(`ran on: ${[...isas.map((isa) => `cpu:${isa}`), ...adapters, ...emulated].join(', ') || 'no device'}`)
 if (absent.length > 0) console.log(`not run here: ${absent.join('; ')}`)

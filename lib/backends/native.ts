@@ -1,7 +1,7 @@
 /** The cpu device, through the addon. Generic over the op table: it packs one block per call and mentions no op. */
 import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Backend, BoundLaunch, FaultRecord, Launch, Storage } from '../backend.ts'
 import { PrefgradError } from '../errors.ts'
@@ -43,8 +43,12 @@ let loaded: Loaded | undefined
 /** A second thread costs more than it saves below about this many elements. */
 const GRAIN = 16384
 
-/** Where the addon lies: beside the compiled library (dist/lib/backends) or beside its sources (lib/backends). */
+/**
+ * Where the addon lies: beside the compiled library (dist/lib/backends) or beside its sources (lib/backends). PREFGRAD_ADDON
+ * names another build of it.
+ */
 const addonPaths = (): string[] => {
+  if (process.env.PREFGRAD_ADDON !== undefined) return [resolve(process.env.PREFGRAD_ADDON)]
   const here = dirname(fileURLToPath(import.meta.url))
   return [join(here, '../../../build/Release/prefgrad.node'), join(here, '../../build/Release/prefgrad.node')]
 }
