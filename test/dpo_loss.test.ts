@@ -260,3 +260,14 @@ test('bad combinations are refused', () => {
   const empty = { ...pair, chosenLength: f32(0), rejectedLength: f32(2) }
   assert.throws(() => dpoLoss(empty, { kind: 'ipo' }), refusal('ERR_BAD_VALUE', 'chosenLength'))
 })
+
+test('a pair whose log-ratio leaves f32 on the way to a reward is still in the right order', () => {
+  const result = dpoLoss(
+    { policyChosen: f32(2e38), policyRejected: f32(0), refChosen: f32(-2e38), refRejected: f32(0) },
+    { beta: 0.1 },
+  )
+  // 0.1 * 4e38 = 4e37, though 4e38 is no f32 number.
+  near(readStats(result).chosenReward / 4e37, 1)
+  assert.equal(readStats(result).accuracy, 1)
+  assert.equal(result.loss.data[0], 0)
+})

@@ -16,32 +16,46 @@ template <bool margins>
 struct PlainBradleyTerry {
   const BradleyTerryLoss& a;
   LogisticLosses<false> logistic;
-  f32x16 scale = f32x16::set(static_cast<float>(bradley_terry_scale(a))), zero = f32x16::set(0.0f);
+  f32x16 scale, zero = f32x16::set(0.0f);
+  explicit PlainBradleyTerry(const BradleyTerryLoss& args)
+      : a(args), scale(f32x16::set(static_cast<float>(bradley_terry_scale(args)))) {}
 
   PREFGRAD_INLINE PlainPairs make(int64_t i, int64_t n) const {
-    PlainPairs p;  // filled in one by one, because compilers copy a pair of registers through memory
+    PlainPairs p;
     p.chosen = load_pairs(a.chosen, i, n);
     p.rejected = load_pairs(a.rejected, i, n);
     p.gap = p.chosen - p.rejected;
-    const Split gap = difference(p.chosen, p.rejected);
-    if constexpr (margins) {
-      p.of_margin = logistic(normalized(difference(gap, {load_pairs(a.margin, i, n), zero})));
-    } else {
-      p.of_margin = logistic(gap);
-    }
+    p.margin = difference(p.chosen, p.rejected);
+    if constexpr (margins) p.margin = normalized(difference(p.margin, {load_pairs(a.margin, i, n), zero}));
     return p;
   }
-  __attribute__((noinline)) PlainPairs made_again(PlainPairs p, int64_t i, int64_t n) const {
+  void put_right(PlainPairs&, int64_t, int64_t) const {}
+  __attribute__((noinline)) void put_right(LogisticLoss& l, int64_t i, int64_t n) const {
+    const PlainPairs p = make(i, n);
+    const m16 near = logistic.near(p.margin);
+    if (!any(~near)) return;
     const f32x16 margin = margins ? load_pairs(a.margin, i, n) : zero;
-    p.of_margin = with_far(p.of_margin, low_f64(p.chosen) - low_f64(p.rejected) - low_f64(margin),
-                           high_f64(p.chosen) - high_f64(p.rejected) - high_f64(margin));
-    return p;
+    prefgrad::PREFGRAD_ISA::put_right(l, near, low_f64(p.chosen) - low_f64(p.rejected) - low_f64(margin),
+                                      high_f64(p.chosen) - high_f64(p.rejected) - high_f64(margin));
   }
-  PREFGRAD_INLINE void keep(const PlainPairs& p, int64_t i, int64_t n) const {
-    const f32x16 pull = scale * p.of_margin.slope;
-    store_pairs(a.grad_chosen, i, n, zero - pull, (a.accumulate & 2) != 0);
-    store_pairs(a.grad_rejected, i, n, pull, (a.accumulate & 4) != 0);
-  }
+  template <bool whole>
+  struct Outputs {
+    StageOutput<whole> chosen, rejected;
+    f32x16 scale, zero = f32x16::set(0.0f);
+    Outputs(const PlainBradleyTerry& loss, int64_t i, int64_t n)
+        : chosen(loss.a.grad_chosen, (loss.a.accumulate & 2) != 0, i, n),
+          rejected(loss.a.grad_rejected, (loss.a.accumulate & 4) != 0, i, n), scale(loss.scale) {}
+    PREFGRAD_INLINE void keep(int64_t, const PlainPairs&) {}
+    PREFGRAD_INLINE void keep(int64_t k, const LogisticLoss& l) {
+      const f32x16 pull = scale * l.slope;
+      chosen.keep(k, zero - pull);
+      rejected.keep(k, pull);
+    }
+    PREFGRAD_INLINE void close() const {
+      chosen.close();
+      rejected.close();
+    }
+  };
 };
 
 inline void bradley_terry_loss_general(const BradleyTerryLoss& a, int64_t begin, int64_t end) {

@@ -62,6 +62,22 @@ PREFGRAD_INLINE void store(int32_t* p, i32x16 x) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p + 8), x.b);
 }
 
+// How often lanes were set: below 2^30 each.
+struct LaneCount {
+  __m256i a = _mm256_setzero_si256(), b = a;
+  PREFGRAD_INLINE void add(m16 x) {
+    a = _mm256_sub_epi32(a, _mm256_castps_si256(x.a));
+    b = _mm256_sub_epi32(b, _mm256_castps_si256(x.b));
+  }
+  PREFGRAD_INLINE int64_t total() const {
+    alignas(32) int32_t lanes[8];
+    _mm256_store_si256(reinterpret_cast<__m256i*>(lanes), _mm256_add_epi32(a, b));
+    int64_t n = 0;
+    for (int32_t lane : lanes) n += lane;
+    return n;
+  }
+};
+
 struct f32x16 {
   __m256 a, b;
   static PREFGRAD_INLINE f32x16 set(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
@@ -165,26 +181,21 @@ PREFGRAD_INLINE f32x16 raise_by_power(f32x16 lowered, f32x16 /* n */, f32x16 sum
   };
   return {raised(lowered.a, sum.a), raised(lowered.b, sum.b)};
 }
-// 16 numbers, of which `at` takes those that the lowest bits of an index say.
+// Eight numbers, of which `at` takes those that the lowest bits of an index say.
 template <int size>
 struct Table {
-  static_assert(size == 16, "two registers");
-  __m256 first, second;
+  static_assert(size == 8, "one register");
+  __m256 t;
   static PREFGRAD_INLINE Table set(const float (&values)[size], float scale = 1.0f) {
-    const __m256 by = _mm256_set1_ps(scale);
-    return {_mm256_mul_ps(_mm256_loadu_ps(values), by), _mm256_mul_ps(_mm256_loadu_ps(values + 8), by)};
+    return {_mm256_mul_ps(_mm256_loadu_ps(values), _mm256_set1_ps(scale))};
   }
-  PREFGRAD_INLINE __m256 at(__m256 index) const {
-    const __m256i bits = _mm256_castps_si256(index);
-    const __m256 upper = _mm256_castsi256_ps(_mm256_slli_epi32(bits, 28));  // sign: whether in the second eight
-    return _mm256_blendv_ps(_mm256_permutevar8x32_ps(first, bits), _mm256_permutevar8x32_ps(second, bits), upper);
-  }
+  PREFGRAD_INLINE __m256 at(__m256 index) const { return _mm256_permutevar8x32_ps(t, _mm256_castps_si256(index)); }
   PREFGRAD_INLINE f32x16 at(f32x16 index) const { return {at(index.a), at(index.b)}; }
 };
 // x 2^(N + 64) for `sum` = N + j / size + kRounder<size>, whose lowest bits are j and the exponent of that.
 template <int size>
 PREFGRAD_INLINE __m256 times_power(__m256 x, __m256 sum) {
-  const __m256i bits = _mm256_slli_epi32(_mm256_castps_si256(sum), size == 16 ? 19 : 18);
+  const __m256i bits = _mm256_slli_epi32(_mm256_castps_si256(sum), 23 - __builtin_ctz(size));
   const __m256i power = _mm256_and_si256(bits, _mm256_set1_epi32(static_cast<int>(0xff800000u)));
   return _mm256_mul_ps(x, _mm256_castsi256_ps(power));
 }

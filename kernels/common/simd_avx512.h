@@ -28,6 +28,13 @@ PREFGRAD_INLINE m16 nonzero16(const uint8_t* p) {
   return {_mm_test_epi8_mask(b, b)};
 }
 
+// How often lanes were set.
+struct LaneCount {
+  int64_t n = 0;
+  PREFGRAD_INLINE void add(m16 a) { n += __builtin_popcount(a.m); }
+  PREFGRAD_INLINE int64_t total() const { return n; }
+};
+
 struct i32x16 {
   __m512i v;
   static PREFGRAD_INLINE i32x16 set(int32_t x) { return {_mm512_set1_epi32(x)}; }
@@ -98,19 +105,22 @@ PREFGRAD_INLINE f32x16 scale_by_power(f32x16 a, f32x16 n) { return {_mm512_scale
 constexpr bool kAnyPower = true;  // and here for every n, infinities with it
 constexpr float kLowered = 1.0f;
 PREFGRAD_INLINE f32x16 raise_by_power(f32x16 lowered, f32x16 n, f32x16 /* sum */) { return scale_by_power(lowered, n); }
-// 16 or 32 numbers, of which `at` takes those that the lowest bits of an index say.
+// 8 or 32 numbers, of which `at` takes those that the lowest bits of an index say.
 template <int size>
 struct Table {
-  static_assert(size == 16 || size == 32, "one register or two");
-  __m512 t[size / 16];
+  static_assert(size == 8 || size == 32, "half a register, twice, or two");
+  __m512 first, second;
   static PREFGRAD_INLINE Table set(const float (&values)[size]) {
-    Table out;
-    for (int k = 0; k < size / 16; ++k) out.t[k] = _mm512_loadu_ps(values + 16 * k);
-    return out;
+    if constexpr (size == 8) {
+      const __m512 twice = _mm512_broadcast_f32x8(_mm256_loadu_ps(values));
+      return {twice, twice};
+    } else {
+      return {_mm512_loadu_ps(values), _mm512_loadu_ps(values + 16)};
+    }
   }
   PREFGRAD_INLINE f32x16 at(f32x16 index) const {
     const __m512i i = _mm512_castps_si512(index.v);
-    return {size == 16 ? _mm512_permutexvar_ps(i, t[0]) : _mm512_permutex2var_ps(t[0], i, t[size / 16 - 1])};
+    return {size == 8 ? _mm512_permutexvar_ps(i, first) : _mm512_permutex2var_ps(first, i, second)};
   }
 };
 // t_j 2^N for n = N + j / size from -190 to 63 (here any n, too); `sum` is n + kRounder<size>.

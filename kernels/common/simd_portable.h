@@ -46,6 +46,17 @@ PREFGRAD_INLINE m16 nonzero16(const uint8_t* p) { m16 o; bool* r = o.m; PREFGRAD
 PREFGRAD_INLINE m8 low_half(m16 a) { m8 o; bool* r = o.m; PREFGRAD_EACH(8, a.m[i]); return o; }
 PREFGRAD_INLINE m8 high_half(m16 a) { m8 o; bool* r = o.m; PREFGRAD_EACH(8, a.m[i + 8]); return o; }
 
+// How often lanes were set: below 2^30 each.
+struct LaneCount {
+  int32_t n[16] = {};
+  PREFGRAD_INLINE void add(m16 a) { int32_t* r = n; PREFGRAD_EACH(16, n[i] + a.m[i]); }
+  PREFGRAD_INLINE int64_t total() const {
+    int64_t all = 0;
+    for (int32_t lane : n) all += lane;
+    return all;
+  }
+};
+
 struct i32x16 {
   int32_t v[16];
   static PREFGRAD_INLINE i32x16 set(int32_t x) { i32x16 o; int32_t* r = o.v; PREFGRAD_EACH(16, x); return o; }
@@ -170,7 +181,7 @@ PREFGRAD_INLINE f32x16 scale_by_power(f32x16 a, f32x16 n) {
 constexpr bool kAnyPower = false;
 constexpr float kLowered = 0x1p-64f;
 PREFGRAD_INLINE f32x16 raise_by_power(f32x16 lowered, f32x16 /* n */, f32x16 sum) { f32x16 o; float* r = o.v; PREFGRAD_EACH(16, lowered.v[i] * real_of(word_of(sum.v[i]) << 23)); return o; }
-// 16 or 32 numbers, of which `at` takes those that the lowest bits of an index say.
+// 8 or 32 numbers, of which `at` takes those that the lowest bits of an index say.
 template <int size>
 struct Table {
   float t[size];

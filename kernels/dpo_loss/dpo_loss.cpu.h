@@ -49,8 +49,10 @@ inline double dpo_scale(const DpoLoss& a) {
 template <bool references>
 struct PlainDpo {
   const DpoLoss& a;
-  LogisticLosses<true> logistic{a.beta};
-  f32x16 scale = f32x16::set(static_cast<float>(dpo_scale(a) * a.beta)), zero = f32x16::set(0.0f);
+  LogisticLosses<true> logistic;
+  f32x16 scale, zero = f32x16::set(0.0f);
+  explicit PlainDpo(const DpoLoss& args)
+      : a(args), logistic(args.beta), scale(f32x16::set(static_cast<float>(dpo_scale(args) * args.beta))) {}
 
   // Log-ratios of the policy to the reference.
   PREFGRAD_INLINE Split log_ratio(const float* policy, const float* ref, int64_t i, int64_t n) const {
@@ -63,32 +65,69 @@ struct PlainDpo {
   }
   PREFGRAD_INLINE PlainPairs make(int64_t i, int64_t n) const {
     const Split chosen = log_ratio(a.policy_chosen, a.ref_chosen, i, n), rejected = log_ratio(a.policy_rejected, a.ref_rejected, i, n);
-    const Split gap = difference(chosen, rejected);
-    return {reward(chosen), reward(rejected), gap.rounded(), logistic(gap)};
+    PlainPairs p;
+    p.margin = difference(chosen, rejected);
+    p.gap = p.margin.rounded();
+    p.chosen = reward(chosen);
+    p.rejected = reward(rejected);
+    return p;
   }
-  __attribute__((noinline)) PlainPairs made_again(PlainPairs p, int64_t i, int64_t n) const {
+  // Rewards in f64.
+  PREFGRAD_INLINE void rewards(int64_t i, int64_t n, f64x8 (&c)[2], f64x8 (&q)[2]) const {
     const f32x16 ref_chosen = references ? load_pairs(a.ref_chosen, i, n) : zero;
     const f32x16 ref_rejected = references ? load_pairs(a.ref_rejected, i, n) : zero;
     const f32x16 chosen = load_pairs(a.policy_chosen, i, n), rejected = load_pairs(a.policy_rejected, i, n);
     const f64x8 factor = f64x8::set(a.beta);
-    const f64x8 c[2] = {factor * (low_f64(chosen) - low_f64(ref_chosen)), factor * (high_f64(chosen) - high_f64(ref_chosen))};
-    const f64x8 q[2] = {factor * (low_f64(rejected) - low_f64(ref_rejected)),
-                        factor * (high_f64(rejected) - high_f64(ref_rejected))};
-    p.of_margin = with_far(p.of_margin, c[0] - q[0], c[1] - q[1]);
-    // A difference may have left f32 on the way to a reward that fits.
+    c[0] = factor * (low_f64(chosen) - low_f64(ref_chosen));
+    c[1] = factor * (high_f64(chosen) - high_f64(ref_chosen));
+    q[0] = factor * (low_f64(rejected) - low_f64(ref_rejected));
+    q[1] = factor * (high_f64(rejected) - high_f64(ref_rejected));
+  }
+  // A difference may have left f32 on the way to a reward that fits.
+  __attribute__((noinline)) void put_right(PlainPairs& p, int64_t i, int64_t n) const {
     const f32x16 infinity = f32x16::set(std::numeric_limits<float>::infinity());
-    p.chosen = select(less(absolute(p.chosen), infinity), p.chosen, narrow(c[0], c[1]));
-    p.rejected = select(less(absolute(p.rejected), infinity), p.rejected, narrow(q[0], q[1]));
-    return p;
+    const m16 chosen = less(absolute(p.chosen), infinity), rejected = less(absolute(p.rejected), infinity);
+    if (!any(~(chosen & rejected))) return;
+    f64x8 c[2], q[2];
+    rewards(i, n, c, q);
+    p.chosen = select(chosen, p.chosen, narrow(c[0], c[1]));
+    p.rejected = select(rejected, p.rejected, narrow(q[0], q[1]));
+    p.gap = select(is_nan(p.gap), narrow(c[0] - q[0], c[1] - q[1]), p.gap);
   }
-  PREFGRAD_INLINE void keep(const PlainPairs& p, int64_t i, int64_t n) const {
-    const f32x16 pull = scale * p.of_margin.slope;
-    store_pairs(a.losses, i, n, p.of_margin.loss, false);
-    store_pairs(a.chosen_reward, i, n, p.chosen, false);
-    store_pairs(a.rejected_reward, i, n, p.rejected, false);
-    store_pairs(a.grad_policy_chosen, i, n, zero - pull, (a.accumulate & 4) != 0);
-    store_pairs(a.grad_policy_rejected, i, n, pull, (a.accumulate & 8) != 0);
+  __attribute__((noinline)) void put_right(LogisticLoss& l, int64_t i, int64_t n) const {
+    const m16 near = logistic.near(make(i, n).margin);
+    if (!any(~near)) return;
+    f64x8 c[2], q[2];
+    rewards(i, n, c, q);
+    prefgrad::PREFGRAD_ISA::put_right(l, near, c[0] - q[0], c[1] - q[1]);
   }
+  template <bool whole>
+  struct Outputs {
+    StageOutput<whole> losses, chosen_reward, rejected_reward, grad_chosen, grad_rejected;
+    f32x16 scale, zero = f32x16::set(0.0f);
+    Outputs(const PlainDpo& loss, int64_t i, int64_t n)
+        : losses(loss.a.losses, false, i, n), chosen_reward(loss.a.chosen_reward, false, i, n),
+          rejected_reward(loss.a.rejected_reward, false, i, n),
+          grad_chosen(loss.a.grad_policy_chosen, (loss.a.accumulate & 4) != 0, i, n),
+          grad_rejected(loss.a.grad_policy_rejected, (loss.a.accumulate & 8) != 0, i, n), scale(loss.scale) {}
+    PREFGRAD_INLINE void keep(int64_t k, const PlainPairs& p) {
+      chosen_reward.keep(k, p.chosen);
+      rejected_reward.keep(k, p.rejected);
+    }
+    PREFGRAD_INLINE void keep(int64_t k, const LogisticLoss& l) {
+      const f32x16 pull = scale * l.slope;
+      losses.keep(k, l.loss);
+      grad_chosen.keep(k, zero - pull);
+      grad_rejected.keep(k, pull);
+    }
+    PREFGRAD_INLINE void close() const {
+      losses.close();
+      chosen_reward.close();
+      rejected_reward.close();
+      grad_chosen.close();
+      grad_rejected.close();
+    }
+  };
 };
 
 template <int kind>
