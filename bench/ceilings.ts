@@ -2,6 +2,7 @@
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { packageRoot } from './environment.ts'
+import { LEAD_MS } from './sampling.ts'
 import type { Ceiling, Implementation, Setting, Work } from './types.ts'
 
 interface Addon {
@@ -52,11 +53,13 @@ export class Ceilings {
     this.#isas = isas
   }
 
-  /** Best rate of a test over a few runs. */
+  /** Best rate of a test over a few runs, threads having found their cores before. */
   measure(kind: CeilingKind, { threads, isa }: Setting, repeats = 9): Ceiling {
     const arrays = this.#arrays(kind, DEFAULT_BYTES)
+    for (const start = performance.now(); performance.now() - start < LEAD_MS; )
+      this.#rate(kind, { threads, isa }, arrays, 1)
     let rate = 0
-    for (let r = 0; r < repeats; r++) rate = Math.max(rate, this.#once(kind, { threads, isa }, arrays))
+    for (let r = 0; r < repeats; r++) rate = Math.max(rate, this.#rate(kind, { threads, isa }, arrays, 1))
     return {
       kind,
       isa: kind === 'multiplyAdd' ? isa : '',
@@ -75,7 +78,7 @@ export class Ceilings {
     const one: Implementation = {
       name: NAMES[kind],
       peer: 'ceiling',
-      sample: async () => work.amount / (this.#once(kind, setting, arrays) * perMillisecond),
+      sample: async (calls) => work.amount / (this.#rate(kind, setting, arrays, calls) * perMillisecond),
       dispose: async () => {
         this.#scratch = []
       },
@@ -83,23 +86,28 @@ export class Ceilings {
     return [one]
   }
 
-  /** 1e9 bytes or operations a second, the fastest of the test's ways once each. */
-  #once(kind: CeilingKind, { threads, isa }: Setting, arrays: readonly Float32Array[]): number {
-    const { ways, weight } = TESTS[kind]
+  /** 1e9 bytes or operations a second, the fastest of the test's ways, each the mean of so many calls as kernels are given. */
+  #rate(kind: CeilingKind, setting: Setting, arrays: readonly Float32Array[], calls: number): number {
+    return Math.max(...TESTS[kind].ways.map((way) => this.#rateOf(way, kind, setting, arrays, calls)))
+  }
+
+  #rateOf(
+    way: string,
+    kind: CeilingKind,
+    { threads, isa }: Setting,
+    arrays: readonly Float32Array[],
+    calls: number,
+  ): number {
     const amount = arrays[0]?.length ?? ARITHMETIC_ITEMS
-    let best = 0
-    for (const way of ways) {
-      // Memory does not care which instructions ask for it, arithmetic does.
-      for (const tried of kind === 'multiplyAdd' ? [isa] : this.#isas) {
-        const start = performance.now()
-        const done = this.#addon.run(this.#pool(threads), way, tried, amount, ...arrays)
-        const elapsed = performance.now() - start
-        if (done === 0) continue
-        best = Math.max(best, (done * weight) / elapsed / 1e6)
-        break
-      }
+    // Memory does not care which instructions ask for it, arithmetic does.
+    for (const tried of kind === 'multiplyAdd' ? [isa] : this.#isas) {
+      const start = performance.now()
+      let done = 0
+      for (let i = 0; i < calls; i++) done += this.#addon.run(this.#pool(threads), way, tried, amount, ...arrays)
+      const elapsed = performance.now() - start
+      if (done > 0) return (done * TESTS[kind].weight) / elapsed / 1e6
     }
-    return best
+    return 0
   }
 
   #pool(threads: number): unknown {

@@ -8,7 +8,7 @@ export const USAGE = `npm run bench -- [options]
 What is measured (default: cases)
   --growth            how time, memory and overhead of a call grow with each size, instead of cases
   --tax               what TypeScript costs over a loop in C++ that runs the same kernels, instead of cases
-  --save              cases, --growth and --tax; writes bench/results/<date>-<device>.json, plots beside it, and
+  --save              cases, --growth and --tax, all that is representative; writes bench/results/<date>-<device>.json, plots beside it, and
                       bench/RESULTS.md (about 20 minutes)
   --report            measures nothing: writes plots and bench/RESULTS.md again from the newest kept results
   --list              show ops, shapes and peers
@@ -79,6 +79,8 @@ const FLAGS = ['all', 'growth', 'tax', 'save', 'report', 'software', 'list', 'he
 const KNOWN: readonly string[] = [...LISTS, ...SINGLES, ...FLAGS]
 /** With what the last case takes, less than five minutes. */
 const SECONDS = 220
+/** What would leave a part of a run where results of whole runs are kept. */
+const PARTIAL = ['op', 'shape', 'dtype', 'threads', 'isa', 'peers'] as const
 /** What says nothing to a device that has one queue and no peers. */
 const CPU_ONLY = ['threads', 'isa', 'peers', 'growth', 'tax', 'plots'] as const
 
@@ -181,6 +183,15 @@ export const readCommand = (
   const growth = found.has('growth') || found.has('plots')
   const tax = found.has('tax')
   const save = found.has('save')
+  const part = save ? PARTIAL.find((name) => found.has(name)) : undefined
+  if (part !== undefined) {
+    usage(
+      `--save keeps whole runs, and --${part} asks for a part of one.`,
+      part,
+      found.get(part)!.join(),
+      'Write a part with --json FILE, or leave that option out.',
+    )
+  }
   const parts: Part[] = [
     ...(save || !(growth || tax) ? ['cases' as const] : []),
     ...(device === 'cpu' && (save || growth) ? ['growth' as const] : []),

@@ -1,34 +1,66 @@
 /** What a case should reach, held against what it reached. */
+import { AGAIN } from './noise.ts'
 import type { Goal, GoalResult, Row, Work } from './types.ts'
 
 const best = (rows: readonly Row[]): Row | undefined =>
   rows.reduce<Row | undefined>((found, row) => (found === undefined || row.min < found.min ? row : found), undefined)
 
+const plural = (threads: number): string => `${threads} thread${threads === 1 ? '' : 's'}`
 const microseconds = (ms: number): string => `${Number((ms * 1e3).toPrecision(3))} us`
 
+/**
+ * Reached twice, by prefgrad and by prefgrad again: a goal that the two disagree about is neither met nor missed. Peers are taken at
+ * their best number of threads: more can make one slower.
+ */
 const judge = (goal: Goal, work: Work, rows: readonly Row[], threads: number): GoalResult => {
-  const counted = rows.filter((row) => row.threads === threads && row.failed === undefined)
-  const own = counted.find((row) => row.peer === 'prefgrad')
-  const result = (text: string, reached: number | undefined, met: (value: number) => boolean): GoalResult =>
-    reached === undefined ? { text, threads } : { text, threads, reached, met: met(reached) }
+  const good = rows.filter(({ failed }) => failed === undefined)
+  const counted = good.filter((row) => row.threads === threads)
+  const own = counted.find(({ peer }) => peer === 'prefgrad')
+  const again = counted.find(({ implementation }) => implementation === AGAIN)
+  const result = (
+    text: string,
+    reach: (row: Row) => number | undefined,
+    met: (value: number) => boolean,
+  ): GoalResult => {
+    const reached = own && reach(own)
+    if (reached === undefined) return { text, threads }
+    const twice = (again && reach(again)) ?? reached
+    return { text, threads, reached, again: twice, ...(met(reached) === met(twice) && { met: met(reached) }) }
+  }
   switch (goal.of) {
     case 'ceiling': {
       const text = `at least ${goal.atLeast * 100} % of the ceiling`
-      return result(text, own?.ofCeiling, (share) => share >= goal.atLeast)
+      return result(
+        text,
+        (row) => row.ofCeiling,
+        (share) => share >= goal.atLeast,
+      )
     }
     case 'peers':
     case 'peer': {
-      const there = goal.names.filter((name) => counted.some(({ peer }) => peer === name))
+      const others = good.filter((row) => row.threads <= threads)
+      const there = goal.names.filter((name) => others.some(({ peer }) => peer === name))
       const names = goal.of === 'peer' ? there.slice(0, 1) : there
-      const fastest = best(counted.filter(({ peer }) => names.includes(peer)))
-      const text = `at least ${goal.atLeast} times the speed of ${fastest?.implementation ?? goal.names.join(' or ')}`
-      return result(text, fastest?.ratio, (ratio) => ratio >= goal.atLeast)
+      const fastest = best(others.filter(({ peer }) => names.includes(peer)))
+      const fewer = fastest === undefined || fastest.threads === threads ? '' : ` with ${plural(fastest.threads)}`
+      const text = `at least ${goal.atLeast} times the speed of ${fastest?.implementation ?? goal.names.join(' or ')}${fewer}`
+      return result(
+        text,
+        (row) => fastest && fastest.min / row.min,
+        (ratio) => ratio >= goal.atLeast,
+      )
     }
     case 'rate':
-      return result(`at least ${goal.atLeast} ${work.unit}`, own?.rate, (rate) => rate >= goal.atLeast)
+      return result(
+        `at least ${goal.atLeast} ${work.unit}`,
+        (row) => row.rate,
+        (rate) => rate >= goal.atLeast,
+      )
     case 'time': {
       const row = counted.find(({ implementation }) => implementation === `prefgrad, ${goal.variant}`)
-      return result(`${goal.variant}: at most ${microseconds(goal.atMost)} a call`, row?.min, (ms) => ms <= goal.atMost)
+      // Only the first way to call runs twice.
+      const of = (one: Row): number | undefined => (one === own ? row : row === own ? one : undefined)?.min
+      return result(`${goal.variant}: at most ${microseconds(goal.atMost)} a call`, of, (ms) => ms <= goal.atMost)
     }
   }
 }
@@ -43,16 +75,20 @@ export const judgeGoals = (work: Work, rows: readonly Row[]): GoalResult[] => {
   )
 }
 
-/** How a goal's figure is written: a share, a factor, a rate or a time. */
-export const goalText = ({ text, threads, reached, met }: GoalResult): string => {
-  const where = `${threads} thread${threads === 1 ? '' : 's'}`
-  if (reached === undefined) return `not measured: ${text} (${where})`
-  const figure = text.includes('ceiling')
-    ? `${(reached * 100).toFixed(0)} %`
+const figure = (text: string, value: number): string =>
+  text.includes('ceiling')
+    ? `${(value * 100).toFixed(0)} %`
     : text.includes('times')
-      ? `${reached.toFixed(2)} times`
+      ? `${value.toFixed(2)} times`
       : text.includes('a call')
-        ? microseconds(reached)
-        : `${Number(reached.toPrecision(3))}`
-  return `${met ? 'met' : 'MISSED'}: ${text}: ${figure} (${where})`
+        ? microseconds(value)
+        : `${Number(value.toPrecision(3))}`
+
+/** How a goal's figure is written: a share, a factor, a rate or a time; both, where they disagree about it. */
+export const goalText = ({ text, threads, reached, again, met }: GoalResult): string => {
+  if (reached === undefined) return `not measured: ${text} (${plural(threads)})`
+  if (met === undefined) {
+    return `NOT TOLD: ${text}: ${figure(text, reached)} and ${figure(text, again!)} in one run (${plural(threads)})`
+  }
+  return `${met ? 'met' : 'MISSED'}: ${text}: ${figure(text, reached)} (${plural(threads)})`
 }

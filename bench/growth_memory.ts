@@ -13,6 +13,8 @@ import { inputsOf } from './growth_work.ts'
 import { opNamed } from './prefgrad.ts'
 import type { Setting } from './types.ts'
 
+const PAGE = 4096
+
 /** Bytes from a line of /proc/self/status. */
 const statusBytes = (field: 'VmRSS' | 'VmHWM'): number => {
   const found = new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(readFileSync('/proc/self/status', 'utf8'))
@@ -49,6 +51,11 @@ const measure = async ({ op, shape, dtype, threads, isa }: Asked): Promise<numbe
   opNamed(op)(inputsOf(tiny, device), tiny.options)
   const work = family.make(shape, dtype, device)
   const inputs = inputsOf(work, device)
+  // What was never written to has no memory yet, and would be counted a second time once the call writes it.
+  for (const { data } of Object.values(work.inputs)) {
+    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+    for (let i = 0; i < bytes.length; i += PAGE) bytes[i] |= 0
+  }
   const inputBytes = Object.values(work.inputs).reduce((sum, { data }) => sum + data.byteLength, 0)
   return inputBytes + (await growthOf(() => opNamed(op)(inputs, work.options)))
 }

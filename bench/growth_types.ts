@@ -1,6 +1,6 @@
 /** What is known of how an op's cost grows. Times are milliseconds a call, sizes of memory bytes. */
 import type { CeilingKind } from './ceilings.ts'
-import type { Environment, Unit } from './types.ts'
+import type { Unit } from './types.ts'
 
 /** One size of a sweep. */
 export interface GrowthPoint {
@@ -10,7 +10,7 @@ export interface GrowthPoint {
   amount: number
   /** Inputs and outputs together; absent for whole models. */
   tensorBytes?: number
-  /** Median times by threads. */
+  /** Times by threads. */
   times: { threads: number; min: number; median: number; p20: number; p80: number }[]
   /** What a call costs beyond a loop in C++ on one thread, by the way it is called; small sizes only. */
   overheads?: { way: string; ms: number }[]
@@ -41,11 +41,4 @@ export interface GrowthCurve {
   fits: GrowthFit[]
   /** Why there is no larger size. */
   stopped: string
-}
-
-/** What `--growth` leaves behind as JSON. */
-export interface GrowthResults {
-  schema: 1
-  environment: Environment
-  growth: GrowthCurve[]
 }

@@ -1,10 +1,12 @@
 /** One case: make the inputs, load every implementation, judge its results, then take times in turn. */
+import { rmSync } from 'node:fs'
 import { mkdtemp, open, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Device } from '../lib/device.ts'
 import { openDevice } from '../lib/index.ts'
 import { exactOutputs, largestError } from './accuracy.ts'
+import { shapeText } from './cases/family.ts'
 import type { Ceilings } from './ceilings.ts'
 import { refuseSlowGemm } from './fairness.ts'
 import { judgeGoals } from './goals.ts'
@@ -18,8 +20,10 @@ import type { About, CaseResult, Implementation, Peer, Row, Session, Setting, Sh
 const shareInputs = (work: Work): SharedInputs & { remove(): Promise<void> } => {
   let folder: string | undefined
   let written: ReturnType<SharedInputs['file']> | undefined
+  const removeNow = (): void => rmSync(folder!, { recursive: true, force: true })
   const write: SharedInputs['file'] = async () => {
     folder = await mkdtemp(join(tmpdir(), 'prefgrad-bench-'))
+    process.once('exit', removeNow)
     const path = join(folder, 'inputs.bin')
     const file = await open(path, 'w')
     const inputs: Awaited<ReturnType<SharedInputs['file']>>['inputs'] = {}
@@ -42,7 +46,9 @@ const shareInputs = (work: Work): SharedInputs & { remove(): Promise<void> } => 
       return written
     },
     remove: async () => {
-      if (folder !== undefined) await rm(folder, { recursive: true, force: true })
+      if (folder === undefined) return
+      process.off('exit', removeNow)
+      await rm(folder, { recursive: true, force: true })
     },
   }
 }
@@ -52,6 +58,8 @@ export interface BenchOptions {
   peers: readonly Peer[]
   threads: readonly number[]
   repeats: number
+  /** The run must end within minutes: no outputs made anew for large cases, and less is compiled. */
+  isHasty: boolean
   /** Told what is being done. */
   progress: (text: string) => void
 }
@@ -79,9 +87,21 @@ export class Bench {
   }
 
   /** Measures a case on one instruction set, at each number of threads. */
-  async run({ family, shape, dtype, note }: Planned, isa: string): Promise<CaseResult> {
+  async run(planned: Planned, isa: string): Promise<CaseResult> {
+    const { family, shape, dtype } = planned
+    try {
+      return await this.#run(planned, isa)
+    } catch (error) {
+      // Such as a shape that this machine has no memory for: the other cases go on.
+      const rows = [failedRow('prefgrad', 0, (error as Error).message)]
+      return { op: family.op, shape: shapeText(shape), dtype, isa, unit: 'GB/s', amount: 0, rows, goals: [] }
+    }
+  }
+
+  async #run({ family, shape, dtype, note }: Planned, isa: string): Promise<CaseResult> {
     const { threads, progress } = this.#options
-    const work = family.make(shape, dtype, await this.#device({ threads: 1, isa }))
+    const made = family.make(shape, dtype, await this.#device({ threads: 1, isa }))
+    const work = this.#options.isHasty ? inHaste(made) : made
     const notes = [note, work.note].filter((text) => text !== undefined)
     const shared = shareInputs(work)
     const rows: Row[] = []
@@ -145,7 +165,8 @@ export class Bench {
       })
     }
     const samples = await sampleInTurn(implementations, { repeats: this.#options.repeats })
-    for (const one of implementations) await one.dispose?.()
+    // A peer that died meanwhile has said so in its row.
+    for (const one of implementations) await one.dispose?.().catch(() => undefined)
     return [...toRows(work, samples, errors, setting.threads), ...failed]
   }
 
@@ -159,14 +180,25 @@ export class Bench {
     if (refused !== undefined) throw new Error(refused)
   }
 
-  #session(peer: Peer, setting: Setting): Promise<Session> {
-    return remember(this.#sessions, `${peer.name} ${setting.isa} ${setting.threads}`, () => peer.open(setting))
+  /** Started at first use, and again where its process has ended. */
+  async #session(peer: Peer, setting: Setting): Promise<Session> {
+    const key = `${peer.name} ${setting.isa} ${setting.threads}`
+    const session = await remember(this.#sessions, key, () => peer.open(setting))
+    if (session.hasEnded?.() !== true) return session
+    this.#sessions.delete(key)
+    return remember(this.#sessions, key, () => peer.open(setting))
   }
 
   #device(setting: Setting): Promise<Device> {
     return remember(this.#devices, `${setting.isa} ${setting.threads}`, () => openDevice('cpu', setting))
   }
 }
+
+const inHaste = (work: Work): Work => ({
+  ...work,
+  compiled: work.compiled === true,
+  variants: work.isOverhead === true ? work.variants : work.variants.slice(0, 1),
+})
 
 const remember = <T>(known: Map<string, Promise<T>>, key: string, make: () => Promise<T>): Promise<T> => {
   const found = known.get(key) ?? make()

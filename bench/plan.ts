@@ -30,8 +30,8 @@ export const everyOpFirst = (planned: readonly Planned[]): Planned[] => {
   return ranked.sort((a, b) => a.rank - b.rank).map(({ one }) => one)
 }
 
-/** `isas`: what the processor has, best first. */
-export const planCases = (command: Command, isas: readonly string[]): Planned[] => {
+/** @throws PrefgradError `ERR_NO_DEVICE` for an instruction set that the processor lacks */
+export const refuseIsas = (command: Command, isas: readonly string[]): void => {
   for (const isa of command.isas ?? []) {
     if (!isas.includes(isa)) {
       refuse('ERR_NO_DEVICE', `instruction set '${isa}' is not there.`, {
@@ -41,6 +41,11 @@ export const planCases = (command: Command, isas: readonly string[]): Planned[] 
       })
     }
   }
+}
+
+/** `isas`: what the processor has, best first. */
+export const planCases = (command: Command, isas: readonly string[]): Planned[] => {
+  refuseIsas(command, isas)
   const planned: Planned[] = []
   for (const family of families) {
     if (command.ops !== undefined && !command.ops.includes(family.op)) continue

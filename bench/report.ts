@@ -75,9 +75,16 @@ export const environmentLines = (e: Environment): string[] => [
   `load average ${e.load.join(', ')}; ${e.date}; ${e.command}`,
 ]
 
+/** A sentence if other work may have slowed the run. */
+export const busyLines = ({ load, cores }: Environment): string[] =>
+  load[0] > 0.5 * cores
+    ? ['The machine was busy when the run began: take the figures as lower bounds, and the ratios as rough.']
+    : []
+
 const aboutLine = ({ peer, version, threads, isa, details, gemm }: About): string => {
   const rate = gemm === undefined ? '' : `; GEMM 1024^3 ${three(gemm)} GFLOP/s`
-  return `${peer}: ${version}, ${threads} thread${threads === 1 ? '' : 's'}, ${isa}; ${details.join('; ')}${rate}`
+  const told = isa === '' ? '' : `, ${isa}`
+  return `${peer}: ${version}, ${threads} thread${threads === 1 ? '' : 's'}${told}; ${details.join('; ')}${rate}`
 }
 export const aboutLines = (about: readonly About[]): string[] => about.map(aboutLine)
 
@@ -106,6 +113,10 @@ export const slowPeerLines = (about: readonly About[], ceilings: readonly Ceilin
 
 export const LEGEND = [
   'min, median, p20 and p80 are times of one call; the rate and every comparison are those of the least times.',
+  'prefgrad is timed as its trainers call it, prepared: outputs keep their memory from call to call. A peer makes its own, as its ' +
+    "users' calls do; so does 'prefgrad, eager'.",
+  'of ceiling: of what this machine does at best with as many bytes (or operations), as warm: what a cache holds is held against ' +
+    'that cache.',
   'vs prefgrad: how many times as long as prefgrad it takes; ~ marks what this run cannot tell apart from prefgrad, ' +
     `because the times overlap, or differ less than those of '${AGAIN}': the same calls, timed as another implementation.`,
   'max error: largest difference from float64 at sampled rows (of whole steps: from prefgrad), as a share of the largest value.',

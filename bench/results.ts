@@ -1,4 +1,5 @@
 /** What a run leaves behind: JSON with provenance, plots, and bench/RESULTS.md made of the newest of each device. */
+import { spawnSync } from 'node:child_process'
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { packageRoot } from './environment.ts'
@@ -56,6 +57,14 @@ const cudaLines = (results: CudaResults): string[] => [
   ...results.cases.flatMap((one) => caseText(one).split('\n')),
 ]
 
+/** Commits since these results that changed kernels, how they are called, or peers; 0 where that cannot be found out. */
+const changesSince = ({ environment }: FullResults): number => {
+  const paths = ['kernels', 'native', 'lib', 'bench/peers', 'bench/cases', 'bench/gpu/torch_ops.py']
+  const words = ['rev-list', '--count', `${environment.commit}..HEAD`, '--', ...paths]
+  const { status, stdout } = spawnSync('git', words, { cwd: packageRoot, encoding: 'utf8' })
+  return status === 0 ? Number(stdout) : 0
+}
+
 /** The newest results of each device in a folder: of each instruction set that a CPU was measured with, of a WebGPU, of a GPU. */
 export const readKept = async (folder: string): Promise<Kept> => {
   const newest = new Map<string, { name: string; date: string; results: unknown }>()
@@ -71,7 +80,11 @@ export const readKept = async (folder: string): Promise<Kept> => {
     // A CPU that has more instruction sets has the wider ones.
     cpus: [...newest.entries()]
       .filter(([key]) => kindOf(key) === 'cpu')
-      .map(([, { name, results }]) => ({ name, results: results as FullResults }))
+      .map(([, { name, results }]) => ({
+        name,
+        results: results as FullResults,
+        since: changesSince(results as FullResults),
+      }))
       .sort((a, b) => b.results.environment.isas.length - a.results.environment.isas.length),
     ...(webgpu && { webgpu: { name: webgpu.name, results: webgpu.results as FullResults } }),
     ...(cuda && {

@@ -4,6 +4,7 @@ import { growthSentence, memorySentence, steepSentences } from './growth_fit.ts'
 import type { GrowthCurve } from './growth_types.ts'
 import {
   aboutLines,
+  busyLines,
   caseTable,
   caseTitle,
   ceilingTable,
@@ -72,9 +73,12 @@ const taxSection = (results: readonly TaxResult[]): string[] => [
   ]),
 ]
 
+/** Those that may have been, too. */
 const missedGoals = (cases: readonly CaseResult[]): string[] =>
   cases.flatMap((one) =>
-    one.goals.filter(({ met }) => met === false).map((goal) => `${caseTitle(one)}: ${goalText(goal)}`),
+    one.goals
+      .filter(({ reached, met }) => reached !== undefined && met !== true)
+      .map((goal) => `${caseTitle(one)}: ${goalText(goal)}`),
   )
 
 const SUMMARY_LEGEND = [
@@ -84,12 +88,18 @@ const SUMMARY_LEGEND = [
 ]
 
 /** What was measured, with what, and where prefgrad is behind. `heading`: of its sections; the first run explains its tables. */
-const cpuSummary = (results: FullResults, name: string, heading: '##' | '###'): string[] => {
+const cpuSummary = ({ results, name, since = 0 }: KeptCpu, heading: '##' | '###'): string[] => {
   const { environment, ceilings, peers, missing, cases, left = [] } = results
   return [
     `Written by \`${environment.command}\`, all figures in [${name}](results/${name}).`,
     '',
     ...environmentLines(environment).map((line) => `- ${line}`),
+    ...busyLines(environment).map((line) => `- ${line}`),
+    ...(since === 0
+      ? []
+      : [
+          `- ${since} later commits changed kernels or what they are held against: these figures are of the older ones`,
+        ]),
     ...aboutLines(peers).map((line) => `- ${line}`),
     ...missing.map(({ peer, why, install }) => `- ${peer} was not there (${why}); install it with \`${install}\``),
     ...slowPeerLines(peers, ceilings).map((line) => `- ${line}`),
@@ -114,11 +124,11 @@ const cpuSummary = (results: FullResults, name: string, heading: '##' | '###'): 
   ]
 }
 
-/** All of a run on the cpu. `name`: of the file with its figures. */
-const cpuSections = (results: FullResults, name: string): string[] => {
-  const { cases, growth = [], tax = [] } = results
+/** All of a run on the cpu. */
+const cpuSections = (kept: KeptCpu): string[] => {
+  const { cases, growth = [], tax = [] } = kept.results
   return [
-    ...cpuSummary(results, name, '##'),
+    ...cpuSummary(kept, '##'),
     '## Case by case',
     '',
     ...cases.flatMap(caseSection),
@@ -128,10 +138,10 @@ const cpuSections = (results: FullResults, name: string): string[] => {
 }
 
 /** A run on a cpu with fewer instruction sets, in short. */
-const narrowerCpuSections = (results: FullResults, name: string): string[] => [
-  `## On a CPU with ${results.environment.isas[0]}`,
+const narrowerCpuSections = (kept: KeptCpu): string[] => [
+  `## On a CPU with ${kept.results.environment.isas[0]}`,
   '',
-  ...cpuSummary(results, name, '###'),
+  ...cpuSummary(kept, '###'),
 ]
 
 const webgpuSections = ({ environment, ceilings, cases, clock }: FullResults, name: string): string[] => [
@@ -164,10 +174,18 @@ const cudaSections = ({ name, device, lines }: CudaPart): string[] => [
   '',
 ]
 
+/** A run on the cpu, and the name of the file with its figures. */
+export interface KeptCpu {
+  name: string
+  results: FullResults
+  /** Commits that changed what it measured. */
+  since?: number
+}
+
 /** What RESULTS.md is made of: results with the name of their file. */
 export interface Kept {
   /** One for each best instruction set, the CPU that has the most of them first. */
-  cpus: readonly { name: string; results: FullResults }[]
+  cpus: readonly KeptCpu[]
   webgpu?: { name: string; results: FullResults }
   cuda?: CudaPart
 }
@@ -177,7 +195,7 @@ export const resultsMarkdown = ({ cpus, webgpu, cuda }: Kept): string =>
   [
     '# Benchmark results',
     '',
-    ...cpus.flatMap(({ name, results }, i) => (i === 0 ? cpuSections : narrowerCpuSections)(results, name)),
+    ...cpus.flatMap((kept, i) => (i === 0 ? cpuSections : narrowerCpuSections)(kept)),
     ...(webgpu === undefined ? [] : webgpuSections(webgpu.results, webgpu.name)),
     ...(cuda === undefined ? [] : cudaSections(cuda)),
   ].join('\n')

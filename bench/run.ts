@@ -1,8 +1,10 @@
 /** `npm run bench`: prefgrad beside its peers and what this machine can do at best. `-- --help` shows the options. */
-import { writeFile } from 'node:fs/promises'
-import { availableParallelism, cpus } from 'node:os'
+import { access, constants, writeFile } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
+import { dirname, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { PrefgradError } from '../lib/errors.ts'
+import { refuse } from '../lib/refuse.ts'
 import { shapeText } from './cases/family.ts'
 import { families } from './cases/index.ts'
 import { Ceilings } from './ceilings.ts'
@@ -15,8 +17,8 @@ import type { GrowthCurve } from './growth_types.ts'
 import { Bench } from './measure.ts'
 import { markNoise } from './noise.ts'
 import { peers as allPeers } from './peers/index.ts'
-import { everyOpFirst, type Planned, planCases } from './plan.ts'
-import { aboutLines, caseText, ceilingLines, environmentLines, LEGEND, slowPeerLines } from './report.ts'
+import { everyOpFirst, type Planned, planCases, refuseIsas } from './plan.ts'
+import { aboutLines, busyLines, caseText, ceilingLines, environmentLines, LEGEND, slowPeerLines } from './report.ts'
 import { type FullResults, RESULTS_FOLDER, saveResults, writePlots, writeReport } from './results.ts'
 import { lossSentences } from './results_summary.ts'
 import { measureTax, type TaxResult, taxText } from './tax.ts'
@@ -97,6 +99,7 @@ const measureCases = async (
 const measureAll = async (command: Command, environment: Environment, out: Out): Promise<FullResults> => {
   const { print, progress } = out
   const deadline = performance.now() + command.seconds * 1000
+  refuseIsas(command, environment.isas)
   const planned = command.parts.includes('cases') ? planCases(command, environment.isas) : []
   const threads = command.threads ?? defaultThreads()
   print(environmentLines(environment).join('\n'))
@@ -110,8 +113,9 @@ const measureAll = async (command: Command, environment: Environment, out: Out):
   print(`\n${ceilingLines(ceilings).join('\n')}\n`)
   if (planned.length > 0) print(`${LEGEND.join('\n')}\n`)
 
-  const inOrder = Number.isFinite(command.seconds) ? everyOpFirst(planned) : planned
-  const bench = new Bench({ ceilings: loaded, peers: usable, threads, repeats: command.repeats, progress })
+  const isHasty = Number.isFinite(command.seconds)
+  const inOrder = isHasty ? everyOpFirst(planned) : planned
+  const bench = new Bench({ ceilings: loaded, peers: usable, threads, repeats: command.repeats, isHasty, progress })
   try {
     const { cases, left } = await measureCases(bench, inOrder, deadline, print)
     const peers = await bench.about()
@@ -182,6 +186,18 @@ const measureWebgpu = async (command: Command, about: Environment, { print, prog
   }
 }
 
+/** Minutes of measuring are not to end with a file that cannot be written. */
+const mayWrite = async (path: string): Promise<void> => {
+  const folder = dirname(resolve(path))
+  await access(folder, constants.W_OK).catch((error) =>
+    refuse('ERR_USAGE', `--json ${path} cannot be written: ${(error as Error).message}.`, {
+      arg: 'json',
+      value: path,
+      fix: `Make the folder ${folder} first.`,
+    }),
+  )
+}
+
 /**
  * Runs the bench with the words of a command line and returns what it measured; nothing for `--help`, `--list`, `--report`, and
  * for cuda, which has a bench of its own.
@@ -208,17 +224,19 @@ export const runBench = async (
   else if (command.list) list(print)
   else if (command.report) print(`wrote ${(await writeReport()).join(', ')}`)
   if (command.help || command.list || command.report) return undefined
+  if (command.json !== undefined) await mayWrite(command.json)
   const begun = performance.now()
   const measure = command.device === 'webgpu' ? measureWebgpu : measureAll
   const results = await measure(command, await readEnvironment(words), { print, progress })
-  const goals = results.cases.flatMap((one) => one.goals).filter(({ met }) => met !== undefined)
+  const goals = results.cases.flatMap((one) => one.goals).filter(({ reached }) => reached !== undefined)
   const met = goals.filter((goal) => goal.met).length
+  const unsure = goals.filter((goal) => goal.met === undefined).length
   const seconds = ((performance.now() - begun) / 1000).toFixed(0)
   for (const lost of lossSentences(results.cases)) print(lost)
-  const said = goals.length === 0 ? '' : `${met} of ${goals.length} goals met; `
+  const said =
+    goals.length === 0 ? '' : `${met} of ${goals.length} goals met${unsure === 0 ? '' : `, ${unsure} not told`}; `
   print(`${said}${seconds} s; load average now ${load().join(', ')}`)
-  const busy = results.environment.load[0] > 0.5 * cpus().length
-  if (busy) print('The machine was busy when the run began: take the figures as lower bounds, and the ratios as rough.')
+  for (const line of busyLines(results.environment)) print(line)
   if (command.json !== undefined) await writeFile(command.json, `${JSON.stringify(results, null, 1)}\n`)
   if (command.plots !== undefined) print(`wrote ${(await writePlots(results.growth ?? [], command.plots)).join(', ')}`)
   if (command.save) print(`wrote ${(await saveResults(results)).join(', ')}`)
@@ -227,6 +245,8 @@ export const runBench = async (
 
 const isMain = process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href
 if (isMain) {
+  // What is left to do then is done at the end of the process, such as to remove the inputs that peers read.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))
   // Progress goes where it does not mix with the tables.
   const progress = process.stderr.isTTY ? (text: string) => void process.stderr.write(`\r\x1b[2K${text}\r`) : undefined
   try {

@@ -12,6 +12,8 @@ export interface SamplingOptions {
   budgetMs?: number
   /** A call this slow is timed once. */
   slowMs?: number
+  /** What takes so many times as long as the fastest is asked no more, once it has 3 samples: that much no noise makes. */
+  farBehind?: number
 }
 
 export interface Samples {
@@ -30,12 +32,12 @@ const LINGER_MS = 150
 /** So that not every sample is followed by that wait, such implementations take their samples several at a time. */
 const TURN = 3
 /** And a thread that slept is moved to a core of its own only after a while: work like this, before the clock runs. */
-const LEAD_MS = 30
+export const LEAD_MS = 30
 
 /** Times all implementations in rounds. One that throws is reported, and the others go on. */
 export const sampleInTurn = async (
   implementations: readonly Implementation[],
-  { repeats, sampleMs = 3, warmMs = 50, budgetMs = 2500, slowMs = 4000 }: SamplingOptions,
+  { repeats, sampleMs = 3, warmMs = 50, budgetMs = 2500, slowMs = 4000, farBehind = 10 }: SamplingOptions,
 ): Promise<Samples[]> => {
   const all = implementations.map((implementation): Entry => ({ implementation, calls: 1, times: [], once: 0 }))
   const take = async (entry: Entry, calls: number): Promise<number> => {
@@ -49,10 +51,12 @@ export const sampleInTurn = async (
   const settle = async ({ implementation }: Samples): Promise<void> => {
     if (implementation.lingers) await pause(LINGER_MS)
   }
-  const isDone = ({ calls, times, failed }: Samples): boolean => {
+  const isDone = ({ calls, times, failed, once }: Entry): boolean => {
     const spent = times.reduce((sum, ms) => sum + ms, 0) * calls
     const isSlow = times.length > 0 && Math.min(...times) > slowMs
-    return failed !== undefined || times.length >= repeats || isSlow || (times.length >= 3 && spent > budgetMs)
+    const fastest = Math.min(...all.filter((entry) => entry.failed === undefined).map((entry) => entry.once))
+    const isEnough = spent > budgetMs || once > farBehind * fastest
+    return failed !== undefined || times.length >= repeats || isSlow || (times.length >= 3 && isEnough)
   }
   for (const entry of all) {
     // The first call pays for cold caches; what a compiler at run time makes of the rest comes after thousands of them.

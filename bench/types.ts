@@ -52,8 +52,8 @@ export interface Work {
   isOverhead?: boolean
   /** Judged outputs are compared with prefgrad's own, and all must be there: for whole models, whose float64 takes minutes. */
   judgedBy?: 'prefgrad'
-  /** Peers that can compile a case before they run it also do that: it takes seconds, so not for every case. */
-  compiled?: boolean
+  /** Peers that can compile a case before they run it also do that; it takes seconds, so some only in a run without haste. */
+  compiled?: boolean | 'without haste'
   /** A peer whose matrix product runs below this share of the multiply-add peak is not compared with: its BLAS decides. */
   peerGemm?: number
   /** Replaces the op call: for whole models. */
@@ -94,6 +94,7 @@ export interface About {
   peer: string
   version: string
   threads: number
+  /** What it was told to use; '': it cannot be told. */
   isa: string
   /** BLAS, its kernels, capability: whatever decides its speed. */
   details: readonly string[]
@@ -108,6 +109,8 @@ export interface Session {
   load(work: Work, shared: SharedInputs): Promise<Implementation[]>
   /** GFLOP/s of its matrix product at this moment, for peers that have `about.gemm`. */
   gemm?(): Promise<number>
+  /** Its process is gone; another must be started. */
+  hasEnded?(): boolean
   close(): Promise<void>
 }
 
@@ -147,7 +150,7 @@ export interface Row {
   ofCeiling?: number
   /** Its best time over prefgrad's. */
   ratio?: number
-  /** The middle three fifths of its times and of prefgrad's overlap. */
+  /** This run cannot tell it from prefgrad: their times overlap, or prefgrad differs as much from itself. */
   withinNoise?: boolean
   /** Largest error against float64, as a share of the largest exact value. */
   maxError?: number
@@ -160,6 +163,9 @@ export interface GoalResult {
   threads: number
   /** What was reached, in the goal's own measure; absent: nothing to compare with. */
   reached?: number
+  /** The same by prefgrad's second run; absent in results of versions that had one figure only. */
+  again?: number
+  /** Absent where nothing was reached, and where the two runs disagree. */
   met?: boolean
 }
 

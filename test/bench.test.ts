@@ -7,14 +7,15 @@ import { describe, test } from 'node:test'
 import { largestError } from '../bench/accuracy.ts'
 import { families } from '../bench/cases/index.ts'
 import { readCommand } from '../bench/command.ts'
-import { judgeGoals } from '../bench/goals.ts'
+import { goalText, judgeGoals } from '../bench/goals.ts'
+import { Bench } from '../bench/measure.ts'
 import { everyOpFirst, planCases } from '../bench/plan.ts'
 import { caseText } from '../bench/report.ts'
 import { resultsMarkdown } from '../bench/results_markdown.ts'
 import { runBench } from '../bench/run.ts'
 import { sampleInTurn } from '../bench/sampling.ts'
 import { quantile, summarize, withinNoise } from '../bench/statistics.ts'
-import type { Implementation, Results, Row, Work } from '../bench/types.ts'
+import type { Implementation, Peer, Results, Row, Work } from '../bench/types.ts'
 import { refusal } from './worked.ts'
 
 const command = (...words: string[]) => readCommand(words, families, ['torch', 'javascript'])
@@ -68,6 +69,17 @@ describe('bench', () => {
     assert.throws(() => command('--op'), refusal('ERR_USAGE', 'op'))
     assert.throws(() => command('--threads', '0'), refusal('ERR_USAGE', 'threads'))
     assert.throws(() => command('--shape', '8*9'), refusal('ERR_USAGE', 'shape'))
+    // Kept results are those of whole runs.
+    assert.throws(() => command('--save', '--op', 'gae'), refusal('ERR_USAGE', 'op'))
+    assert.throws(() => command('--save', '--peers', 'none'), refusal('ERR_USAGE', 'peers'))
+    await assert.rejects(
+      runBench(['--op', 'gae', '--json', '/nowhere/at/all.json'], () => {}),
+      refusal('ERR_USAGE', 'json'),
+    )
+    await assert.rejects(
+      runBench(['--growth', '--isa', 'sse9'], () => {}),
+      refusal('ERR_NO_DEVICE', 'isa'),
+    )
   })
 
   test('lists may be written with commas, with spaces, and after an equals sign', () => {
@@ -75,6 +87,58 @@ describe('bench', () => {
     assert.deepEqual(ops, ['gae', 'adamw', 'linear'])
     assert.deepEqual(threads, [1, 2])
     assert.deepEqual(peers, [])
+  })
+
+  test('a shape that no memory holds is a failed row, and other cases go on', async () => {
+    const words = '--op gae --shape 4294967296x4 2x8 --threads 1 --peers none --repeats 1'
+    const { cases } = (await runBench(words.split(' '), () => {}))!
+    assert.deepEqual(
+      cases.map(({ shape, rows }) => [shape, rows.every(({ failed }) => failed !== undefined)]),
+      [
+        ['4294967296x4', true],
+        ['2x8', false],
+      ],
+    )
+  })
+
+  test('a peer that dies is named in its row, and started anew for the next case', async () => {
+    let started = 0
+    const gone = async () => {
+      throw new Error('the process ended')
+    }
+    const peer: Peer = {
+      name: 'mortal',
+      install: '',
+      missing: async () => undefined,
+      open: async (setting) => {
+        started++
+        return {
+          about: { peer: 'mortal', version: '1', ...setting, details: [] },
+          load: async () => [{ name: 'mortal way', peer: 'mortal', sample: gone, dispose: gone }],
+          hasEnded: () => true,
+          close: async () => {},
+        }
+      },
+    }
+    const [planned] = planCases(command('--op', 'gae', '--shape', '2x8'), ['baseline'])
+    const bench = new Bench({
+      ceilings: undefined,
+      peers: [peer],
+      threads: [1],
+      repeats: 1,
+      isHasty: false,
+      progress: () => {},
+    })
+    try {
+      for (const times of [1, 2]) {
+        const { rows } = await bench.run(planned, 'baseline')
+        assert.equal(rows.find((row) => row.peer === 'mortal')?.failed, 'the process ended')
+        assert.ok(rows.some((row) => row.peer === 'prefgrad' && row.failed === undefined))
+        assert.ok(started >= times)
+      }
+    } finally {
+      await bench.close()
+    }
   })
 
   test('a plan holds the shapes and element types that were asked for, on instruction sets that are there', () => {
@@ -193,6 +257,25 @@ describe('bench', () => {
         [3, true],
       ],
     )
+    // Two threads make torch slower here: it is held against us with one.
+    const at2 = { threads: 2 }
+    const more = [
+      ...rows,
+      row('prefgrad', 0.5, { ...at2, ofCeiling: 0.76 }),
+      row('prefgrad', 0.6, { ...at2, implementation: 'prefgrad, again', ofCeiling: 0.74 }),
+      row('torch', 4, at2),
+    ]
+    const both: Work['goals'] = [
+      { of: 'ceiling', atLeast: 0.75, threads: 2 },
+      { of: 'peers', names: ['torch'], atLeast: 4, threads: 2 },
+      { of: 'peers', names: ['torch'], atLeast: 5.5, threads: 2 },
+    ]
+    const [ceiling, slower, between] = judgeGoals({ goals: both } as unknown as Work, more)
+    assert.deepEqual([ceiling.reached, ceiling.again, ceiling.met], [0.76, 0.74, undefined])
+    assert.match(goalText(ceiling), /^NOT TOLD: .*: 76 % and 74 % in one run/)
+    assert.deepEqual([slower.reached, slower.again, slower.met], [6, 5, true])
+    assert.match(slower.text, /torch with 1 thread$/)
+    assert.equal(between.met, undefined)
     const text = caseText({ op: 'x', shape: '1', dtype: 'f32', isa: 'avx2', unit: 'GB/s', amount: 1, rows, goals: [] })
     assert.match(text, /onnxruntime: wrong result/)
   })

@@ -67,7 +67,14 @@ const fakePeer = (
 
 /** What a bench without ceilings makes of a peer; the speed of its matrix product does not matter. */
 const benched = async (family: Family, peer: Peer): Promise<CaseResult> => {
-  const bench = new Bench({ ceilings: undefined, peers: [peer], threads: [1], repeats: 1, progress: () => {} })
+  const bench = new Bench({
+    ceilings: undefined,
+    peers: [peer],
+    threads: [1],
+    repeats: 1,
+    isHasty: false,
+    progress: () => {},
+  })
   const anyBlas: Family = {
     ...family,
     make: (...given) => {
@@ -142,7 +149,14 @@ describe('whole steps in the bench', () => {
   test('TensorFlow.js, where it is there, has the same log-probabilities and gradients of losses', async (t) => {
     const missing = await tensorflow.missing()
     if (missing !== undefined) return t.skip(missing)
-    const bench = new Bench({ ceilings: undefined, peers: [tensorflow], threads: [1], repeats: 1, progress: () => {} })
+    const bench = new Bench({
+      ceilings: undefined,
+      peers: [tensorflow],
+      threads: [1],
+      repeats: 1,
+      isHasty: false,
+      progress: () => {},
+    })
     try {
       for (const [op, shape] of Object.entries({ tokenLogprobs: [6, 40], ppoPolicyLoss: [50], dpoLoss: [50] })) {
         const family = families.find((one) => one.op === op)!

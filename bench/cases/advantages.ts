@@ -5,8 +5,6 @@ import { type Family, shapeText, spread, traffic } from './family.ts'
 
 /** Below, a call is mostly what a call costs. */
 const OVERHEAD = 1000
-/** A scan as long as that is not compiled step by step. */
-const LONG = 32768
 
 export const gae: Family = {
   op: 'gae',
@@ -38,9 +36,9 @@ export const gae: Family = {
       judged: ['advantages', 'returns'],
       sampled: { letters: ['N', 'B'], rows: spread(4, B) },
       tolerance: 1e-4,
-      variants: ['prepared'],
+      variants: ['prepared', 'eager'],
       ...(B * T <= OVERHEAD ? { isOverhead: true } : {}),
-      compiled: T < LONG,
+      compiled: 'without haste',
       goals: [{ of: 'ceiling', atLeast: T < 1024 ? 0.6 : 0.8, threads: 2 }],
     }
   },

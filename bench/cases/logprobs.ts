@@ -102,7 +102,7 @@ export const tokenLogprobsBackward: Family = {
       judged: ['gradLogits'],
       sampled: { letters: ['N'], rows: spread(4, N) },
       tolerance: tolerance(dtype),
-      variants: ['prepared'],
+      variants: ['prepared', 'eager'],
       compiled: N * V >= LARGE,
       goals: N * V < LARGE ? [] : [{ of: 'ceiling', atLeast: 0.9, threads: 2 }],
       note: 'peers: the backward half alone, their forward half made once',

@@ -40,7 +40,7 @@ export const adamw: Family = {
       tolerance: 1e-5,
       variants: ['prepared'],
       goals: [{ of: 'ceiling', atLeast: 0.9, threads: 2 }],
-      note: 'in place, so that it can beat a triad, whose stores first fetch what they overwrite',
+      note: 'in place, so that it can beat a triad, which writes to memory that it does not read',
     }
   },
 }

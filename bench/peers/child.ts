@@ -32,6 +32,10 @@ export class Child {
     return answer
   }
 
+  get hasEnded(): boolean {
+    return this.#process.exitCode !== null || this.#process.signalCode !== null
+  }
+
   /** Ends a process that does not answer; the request that waits for it throws. */
   kill(): void {
     this.#process.kill('SIGKILL')
@@ -40,7 +44,7 @@ export class Child {
   async close(): Promise<void> {
     const ended = new Promise((resolve) => this.#process.once('close', resolve))
     this.#process.stdin!.end()
-    if (this.#process.exitCode === null && this.#process.signalCode === null) await ended
+    if (!this.hasEnded) await ended
   }
 }
 

@@ -22,6 +22,8 @@ export const peers: readonly Peer[] = [
     special: { condition: 'not torch.backends.mkl.is_available()', says: 'without MKL' },
     script: 'torch_peer.py',
     install: debian,
+    // PyTorch's threads (OpenMP) wait for work by spinning, and take the cores from OpenBLAS's own.
+    settings: { OMP_WAIT_POLICY: 'PASSIVE' },
     ops: ['ppoStep', 'dpoStep'],
   }),
   pythonPeer({

@@ -116,7 +116,7 @@ export const javascript: Peer = {
   mostThreads: 1,
   missing: async () => undefined,
   open: async (setting) => ({
-    about: { peer: 'javascript', version: `V8 ${process.versions.v8}`, ...setting, details: ['plain loops'] },
+    about: { peer: 'javascript', version: `V8 ${process.versions.v8}`, ...setting, isa: '', details: ['plain loops'] },
     async load(work) {
       const loop = loops[work.op]
       if (loop === undefined || work.dtype !== 'f32') return []

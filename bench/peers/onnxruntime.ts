@@ -102,6 +102,7 @@ export const onnxruntime: Peer = {
         peer: 'onnxruntime',
         version: `onnxruntime-node ${ort.env.versions?.node ?? ort.env.versions?.common ?? 'unknown'}`,
         ...setting,
+        isa: '',
         details: ['MLAS, kernels of its own choice'],
       },
       async load(work) {

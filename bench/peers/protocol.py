@@ -33,10 +33,12 @@ def read_inputs(file, inputs):
     return arrays
 
 
-def loaded_blas():
-    """Files of the BLAS libraries in this process, and for OpenBLAS the kernels it chose and its threads."""
+def loaded_blas(besides=""):
+    """Files of the BLAS libraries in this process, and for OpenBLAS the kernels it chose and its threads. `besides`: what names those
+    that belong to something else."""
     with open("/proc/self/maps") as maps:
         files = {line.split()[-1] for line in maps if "blas" in line and ".so" in line}
+    files = {file for file in files if besides == "" or besides not in file}
     found = []
     for file in sorted(os.path.realpath(f) for f in files):
         about = {}

@@ -37,6 +37,7 @@ const environment = ({ threads, isa }: Setting): Record<string, string> => ({
   MKL_NUM_THREADS: String(threads),
   ATEN_CPU_CAPABILITY: isa === 'baseline' ? 'default' : isa,
   ...(CORES[isa] === undefined ? {} : { OPENBLAS_CORETYPE: CORES[isa] }),
+  ...(isa === 'avx2' ? { MKL_ENABLE_INSTRUCTIONS: 'AVX2', ONEDNN_MAX_CPU_ISA: 'AVX2' } : {}),
   PYTHONDONTWRITEBYTECODE: '1',
 })
 
@@ -45,10 +46,12 @@ interface PythonPeer extends Pick<Peer, 'name' | 'install' | 'ops'> {
   script: string
   /** What else must hold, as an expression of Python, and in words. Whoever needs no more than the modules may be it already. */
   special?: { condition: string; says: string }
+  /** Beside threads and instruction set. */
+  settings?: Readonly<Record<string, string>>
 }
 
 /** A peer that is a Python script beside this file and needs some modules. */
-export const pythonPeer = ({ modules, script, special, ...peer }: PythonPeer): Peer => {
+export const pythonPeer = ({ modules, script, special, settings, ...peer }: PythonPeer): Peer => {
   const find = (): Promise<string | undefined> => findPython(modules, special?.condition)
   const wanted = special === undefined ? modules : `${modules} ${special.says}`
   return {
@@ -57,6 +60,9 @@ export const pythonPeer = ({ modules, script, special, ...peer }: PythonPeer): P
       (await find()) === undefined ? `none of ${interpreters().join(', ')} can import ${wanted}` : undefined,
     ...(special && { isAnother: async () => (await find()) === (await findPython(modules)) }),
     open: async (setting) =>
-      childSession({ peer: peer.name, program: (await find())!, script, environment: environment(setting) }, setting),
+      childSession(
+        { peer: peer.name, program: (await find())!, script, environment: { ...environment(setting), ...settings } },
+        setting,
+      ),
   }
 }

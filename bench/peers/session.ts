@@ -72,7 +72,7 @@ export const childSession = async (
       ...(hello.capability === undefined ? [] : [`CPU capability ${hello.capability}`]),
       ...(hello.built === undefined ? [] : [`built with ${hello.built}`]),
       ...(hello.details ?? []),
-      ...(blas?.length === 0 ? ['no BLAS library in the process: built in, or none'] : (blas ?? [])),
+      ...(blas?.length === 0 ? ['its BLAS is built in'] : (blas ?? [])),
     ],
     ...(hello.gemm === undefined ? {} : { gemm: hello.gemm }),
   }
@@ -98,6 +98,7 @@ export const childSession = async (
       return found
     },
     ...(hello.gemm === undefined ? {} : { gemm: async () => (await child.ask<{ gemm: number }>({ do: 'gemm' })).gemm }),
+    hasEnded: () => child.hasEnded,
     close: () => child.close(),
   }
 }

@@ -29,9 +29,20 @@ def hello():
         "built": built.split()[-1].split("=")[-1],
         "capability": capability.split()[-1],
         "threads": torch.get_num_threads(),
-        "blas": loaded_blas(),
-        "details": [] if HAS_COMPILER else ["not compiled: that takes PyTorch 2 and a C++ compiler"],
+        # NumPy's wheels bring a BLAS of their own, which PyTorch does not use.
+        "blas": [] if "mkl" in built else loaded_blas(besides="numpy.libs"),
+        "details": [compiles_for() if HAS_COMPILER else "not compiled: that takes PyTorch 2 and a C++ compiler"],
     }
+
+
+def compiles_for():
+    """The vectors that compiled functions are made of: without any, they are slower than eager ones."""
+    try:
+        from torch._inductor.cpu_vec_isa import pick_vec_isa
+
+        return f"compiles for {pick_vec_isa() or 'no vectors'}"
+    except ImportError:
+        return "compiles"
 
 
 def gemm():
@@ -74,7 +85,10 @@ FOREACH_OR_FUSED = ("eager AdamW, foreach", *(["eager AdamW, fused"] if has_fuse
 LOSS_WAYS = ("eager autograd", "compile grad_and_value")
 WAYS = {
     "tokenLogprobs": shared(
-        "tokenLogprobs", "eager log_softmax + gather", "eager cross_entropy", "compile gather - logsumexp"
+        "tokenLogprobs",
+        "eager log_softmax + gather",
+        "eager cross_entropy",
+        "compile gather - logsumexp",
     ),
     "tokenLogprobsBackward": shared(
         "tokenLogprobsBackward", "eager cross_entropy backward", "compile softmax from its sums"

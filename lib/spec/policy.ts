@@ -180,7 +180,7 @@ export const policy = {
     check: needsSequences,
     workspace: tokenLossWorkspace,
     passes: tokenLossPasses,
-    traffic: (call) => call.dims.N * 16,
+    traffic: (call) => call.dims.N * (16 + (call.has('valid') ? 1 : 0)),
   },
   ppoValueLoss: {
     doc: 'Value loss scale * (V - R)^2, optionally clipped around the old value, with explained variance.',
@@ -240,6 +240,6 @@ export const policy = {
         : needsSequences(call),
     workspace: tokenLossWorkspace,
     passes: tokenLossPasses,
-    traffic: (call) => call.dims.N * (12 + (call.has('oldValue') ? 4 : 0)),
+    traffic: (call) => call.dims.N * (12 + (call.has('oldValue') ? 4 : 0) + (call.has('valid') ? 1 : 0)),
   },
 } as const satisfies Record<string, OpSpec>
