@@ -12,7 +12,7 @@ export interface SamplingOptions {
   budgetMs?: number
   /** A call this slow is timed once. */
   slowMs?: number
-  /** What takes so many times as long as the fastest is asked no more, once it has 3 samples: that much no noise makes. */
+  /** What takes so many times as long as prefgrad is asked no more, once it has 3 samples: that much no noise makes. */
   farBehind?: number
 }
 
@@ -51,12 +51,16 @@ export const sampleInTurn = async (
   const settle = async ({ implementation }: Samples): Promise<void> => {
     if (implementation.lingers) await pause(LINGER_MS)
   }
-  const isDone = ({ calls, times, failed, once }: Entry): boolean => {
+  const isFarBehind = ({ implementation, once }: Entry): boolean => {
+    const own = all.filter((entry) => entry.implementation.peer === 'prefgrad').map((entry) => entry.once)
+    return implementation.peer !== 'prefgrad' && own.length > 0 && once > farBehind * Math.min(...own)
+  }
+  const isDone = (entry: Entry): boolean => {
+    const { calls, times, failed } = entry
     const spent = times.reduce((sum, ms) => sum + ms, 0) * calls
     const isSlow = times.length > 0 && Math.min(...times) > slowMs
-    const fastest = Math.min(...all.filter((entry) => entry.failed === undefined).map((entry) => entry.once))
-    const isEnough = spent > budgetMs || once > farBehind * fastest
-    return failed !== undefined || times.length >= repeats || isSlow || (times.length >= 3 && isEnough)
+    const isEnough = times.length >= 3 && (spent > budgetMs || isFarBehind(entry))
+    return failed !== undefined || times.length >= repeats || isSlow || isEnough
   }
   for (const entry of all) {
     // The first call pays for cold caches; what a compiler at run time makes of the rest comes after thousands of them.

@@ -2,6 +2,9 @@
 // kernels to run over how many items and where each tensor lies, and the rest of the block is the kernels' argument struct.
 // Everything was validated before; what is checked here again is what could crash the process.
 #include <napi.h>
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 #include <cmath>
 #include <cstring>
@@ -155,9 +158,25 @@ Napi::Value open(const Napi::CallbackInfo& call) {
   return env.Null();
 }
 
+// hugePages(buffer): asks the system to give this memory in pages of megabytes where it is touched for the first time. With pages of
+// 4 KiB that takes longer than most kernels that write to it. Where there is nothing to ask, or it refuses, all stays as it is.
+void huge_pages(const Napi::CallbackInfo& call) {
+#if defined(__linux__)
+  if (call.Length() < 1 || !call[0].IsArrayBuffer()) return;
+  Napi::ArrayBuffer buffer = call[0].As<Napi::ArrayBuffer>();
+  constexpr uintptr_t kPage = 4096;
+  const uintptr_t begin = (reinterpret_cast<uintptr_t>(buffer.Data()) + kPage - 1) / kPage * kPage;
+  const uintptr_t end = (reinterpret_cast<uintptr_t>(buffer.Data()) + buffer.ByteLength()) / kPage * kPage;
+  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+#else
+  static_cast<void>(call);
+#endif
+}
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("info", Napi::Function::New(env, info));
   exports.Set("open", Napi::Function::New(env, open));
+  exports.Set("hugePages", Napi::Function::New(env, huge_pages));
   exports.Set("cuda", prefgrad::cuda_exports(env));
   napi_value run_function;
   if (napi_create_function(env, "run", NAPI_AUTO_LENGTH, run, nullptr, &run_function) == napi_ok) {

@@ -221,6 +221,13 @@ describe('bench', () => {
       timed.map(({ times }) => times.length),
       [4, 4, 1],
     )
+    // What is far behind prefgrad has three.
+    const own = { ...fake('p', () => 40), peer: 'prefgrad' }
+    const far = await sampleInTurn([own, fake('far', () => 500), fake('near', () => 300)], { repeats: 5 })
+    assert.deepEqual(
+      far.map(({ times }) => times.length),
+      [5, 3, 5],
+    )
     const asked: number[] = []
     const quick = { ...fake('q', () => 20), sample: async (calls: number) => asked.push(calls) && 20 }
     await sampleInTurn([quick], { repeats: 2 })

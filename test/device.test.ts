@@ -1,5 +1,6 @@
 /** Devices and tensors: opening, choosing, making, viewing, reading, writing, disposing. */
 import assert from 'node:assert/strict'
+import { existsSync, readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { type DeviceName, gradNorm, inspect, mergeStats, openDevice, readStats, Tensor, whiten } from '../lib/index.ts'
 
@@ -200,4 +201,25 @@ test('stats are read from stats, and only from stats', () => {
   const { y } = whiten({ x: new Float32Array(3) })
   assert.throws(() => readStats(y), { code: 'ERR_ARGUMENT' })
   assert.throws(() => mergeStats(), { code: 'ERR_ARGUMENT' })
+})
+
+const transparent = '/sys/kernel/mm/transparent_hugepage/enabled'
+const hasHugePages = existsSync(transparent) && !readFileSync(transparent, 'utf8').includes('[never]')
+
+test('large memory is asked for in pages of megabytes', { skip: !hasHugePages && 'the system has none' }, async () => {
+  /** Bytes of this process's memory that is asked for so: proc(5), VmFlags of smaps. */
+  const asked = (): number =>
+    readFileSync('/proc/self/smaps', 'utf8')
+      .split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m)
+      .filter((mapping) => /^VmFlags:.* hg\b/m.test(mapping))
+      .reduce((sum, mapping) => sum + 1024 * Number(/^Size:\s+(\d+) kB$/m.exec(mapping)![1]), 0)
+  const device = await openDevice('cpu')
+  const before = asked()
+  const small = device.empty([1024])
+  assert.equal(asked(), before)
+  const large = device.empty([16 * 2 ** 20])
+  assert.ok(asked() - before >= 63 * 2 ** 20, `${asked() - before} bytes`)
+  large.dispose()
+  small.dispose()
+  device.dispose()
 })

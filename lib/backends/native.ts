@@ -13,6 +13,7 @@ interface Addon {
   info(): { isas: string[]; kernels: NativeKernel[] }
   open(isa: string, threads: number, grain: number): { handle: unknown; threads: number } | null
   run(handle: unknown, block: ArrayBuffer, ...buffers: ArrayBuffer[]): number
+  hugePages(buffer: ArrayBuffer): void
   cuda: CudaAddon
 }
 
@@ -39,6 +40,9 @@ interface Loaded {
 }
 
 let loaded: Loaded | undefined
+
+/** Memory that is worth pages of megabytes, in bytes: two of them. */
+const HUGE = 4 * 2 ** 20
 
 /** A second thread costs more than it saves below about this many elements. */
 const GRAIN = 16384
@@ -150,7 +154,9 @@ class CpuBackend implements Backend {
 
   alloc(bytes: number): Storage {
     try {
-      return { bytes, buffer: new ArrayBuffer(bytes) }
+      const buffer = new ArrayBuffer(bytes)
+      if (bytes >= HUGE) loadAddon().addon.hugePages(buffer)
+      return { bytes, buffer }
     } catch (cause) {
       throw new PrefgradError('ERR_OUT_OF_MEMORY', `no memory for ${bytes} bytes.`, {
         value: bytes,
