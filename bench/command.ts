@@ -8,7 +8,7 @@ export const USAGE = `npm run bench -- [options]
 What is measured (default: cases)
   --growth            how time, memory and overhead of a call grow with each size, instead of cases
   --tax               what TypeScript costs over a loop in C++ that runs the same kernels, instead of cases
-  --save              cases, --growth and --tax, all that is representative; writes bench/results/<date>-<device>.json, plots beside it, and
+  --save              cases, --growth and --tax; not for a part of the cases; writes bench/results/<date>-<device>.json, plots beside it, and
                       bench/RESULTS.md (about 20 minutes)
   --report            measures nothing: writes plots and bench/RESULTS.md again from the newest kept results
   --list              show ops, shapes and peers
@@ -29,7 +29,7 @@ On what
   --repeats N         samples of each implementation (default: 9)
   --seconds N         begin no further case after so many, and name what was left out (default: 220 where neither --op,
                       --all nor --save is given, so that the representative set takes less than five minutes); the
-                      first case of every op comes before the second ones
+                      first case of every op comes before the second ones, and less is compiled
 
 Where to
   --json FILE         write the results as JSON

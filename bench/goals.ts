@@ -5,7 +5,7 @@ import type { Goal, GoalResult, Row, Work } from './types.ts'
 const best = (rows: readonly Row[]): Row | undefined =>
   rows.reduce<Row | undefined>((found, row) => (found === undefined || row.min < found.min ? row : found), undefined)
 
-const plural = (threads: number): string => `${threads} thread${threads === 1 ? '' : 's'}`
+export const threadsText = (threads: number): string => `${threads} thread${threads === 1 ? '' : 's'}`
 const microseconds = (ms: number): string => `${Number((ms * 1e3).toPrecision(3))} us`
 
 /**
@@ -42,7 +42,7 @@ const judge = (goal: Goal, work: Work, rows: readonly Row[], threads: number): G
       const there = goal.names.filter((name) => others.some(({ peer }) => peer === name))
       const names = goal.of === 'peer' ? there.slice(0, 1) : there
       const fastest = best(others.filter(({ peer }) => names.includes(peer)))
-      const fewer = fastest === undefined || fastest.threads === threads ? '' : ` with ${plural(fastest.threads)}`
+      const fewer = fastest === undefined || fastest.threads === threads ? '' : ` with ${threadsText(fastest.threads)}`
       const text = `at least ${goal.atLeast} times the speed of ${fastest?.implementation ?? goal.names.join(' or ')}${fewer}`
       return result(
         text,
@@ -86,9 +86,9 @@ const figure = (text: string, value: number): string =>
 
 /** How a goal's figure is written: a share, a factor, a rate or a time; both, where they disagree about it. */
 export const goalText = ({ text, threads, reached, again, met }: GoalResult): string => {
-  if (reached === undefined) return `not measured: ${text} (${plural(threads)})`
+  if (reached === undefined) return `not measured: ${text} (${threadsText(threads)})`
   if (met === undefined) {
-    return `NOT TOLD: ${text}: ${figure(text, reached)} and ${figure(text, again!)} in one run (${plural(threads)})`
+    return `NOT TOLD: ${text}: ${figure(text, reached)} and ${figure(text, again!)} in one run (${threadsText(threads)})`
   }
-  return `${met ? 'met' : 'MISSED'}: ${text}: ${figure(text, reached)} (${plural(threads)})`
+  return `${met ? 'met' : 'MISSED'}: ${text}: ${figure(text, reached)} (${threadsText(threads)})`
 }

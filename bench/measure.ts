@@ -9,7 +9,7 @@ import { exactOutputs, largestError } from './accuracy.ts'
 import { shapeText } from './cases/family.ts'
 import type { Ceilings } from './ceilings.ts'
 import { refuseSlowGemm } from './fairness.ts'
-import { judgeGoals } from './goals.ts'
+import { judgeGoals, threadsText } from './goals.ts'
 import type { Planned } from './plan.ts'
 import { prefgradImplementations } from './prefgrad.ts'
 import { type Samples, sampleInTurn } from './sampling.ts'
@@ -109,7 +109,7 @@ export class Bench {
       const isExact = work.judged.length > 0 && work.judgedBy === undefined
       const exact = isExact ? exactOutputs(work, await this.#device({ threads: 1, isa })) : {}
       for (const count of threads) {
-        progress(`${work.op} ${work.shape} ${dtype} ${isa}, ${count} thread${count === 1 ? '' : 's'}`)
+        progress(`${work.op} ${work.shape} ${dtype} ${isa}, ${threadsText(count)}`)
         rows.push(...(await this.#runWith(work, shared, exact, { threads: count, isa })))
       }
     } finally {

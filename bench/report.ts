@@ -1,5 +1,5 @@
 /** Results as text for the terminal and as Markdown for the repository. */
-import { goalText } from './goals.ts'
+import { goalText, threadsText } from './goals.ts'
 import { AGAIN } from './noise.ts'
 import type { About, CaseResult, Ceiling, Environment, Row } from './types.ts'
 
@@ -84,7 +84,7 @@ export const busyLines = ({ load, cores }: Environment): string[] =>
 const aboutLine = ({ peer, version, threads, isa, details, gemm }: About): string => {
   const rate = gemm === undefined ? '' : `; GEMM 1024^3 ${three(gemm)} GFLOP/s`
   const told = isa === '' ? '' : `, ${isa}`
-  return `${peer}: ${version}, ${threads} thread${threads === 1 ? '' : 's'}${told}; ${details.join('; ')}${rate}`
+  return `${peer}: ${version}, ${threadsText(threads)}${told}; ${details.join('; ')}${rate}`
 }
 export const aboutLines = (about: readonly About[]): string[] => about.map(aboutLine)
 

@@ -60,7 +60,9 @@ const cudaLines = (results: CudaResults): string[] => [
 /** Commits since these results that changed kernels, how they are called, or peers; 0 where that cannot be found out. */
 const changesSince = ({ environment }: FullResults): number => {
   const paths = ['kernels', 'native', 'lib', 'bench/peers', 'bench/cases', 'bench/gpu/torch_ops.py']
-  const words = ['rev-list', '--count', `${environment.commit}..HEAD`, '--', ...paths]
+  // A commit with changes of its own is named so.
+  const [commit] = environment.commit.split(' ')
+  const words = ['rev-list', '--count', `${commit}..HEAD`, '--', ...paths]
   const { status, stdout } = spawnSync('git', words, { cwd: packageRoot, encoding: 'utf8' })
   return status === 0 ? Number(stdout) : 0
 }

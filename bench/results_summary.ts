@@ -1,4 +1,5 @@
 /** The results of a run in short: one line a case, and where prefgrad loses. */
+import { threadsText } from './goals.ts'
 import { formatTime } from './growth_chart.ts'
 import { ratioText } from './report.ts'
 import type { CaseResult, Row } from './types.ts'
@@ -19,8 +20,6 @@ const least = (rows: readonly Row[]): Row | undefined =>
 
 const threadsOf = ({ rows }: CaseResult): number[] => [...new Set(rows.map(({ threads }) => threads))]
 
-const plural = (threads: number): string => `${threads} thread${threads === 1 ? '' : 's'}`
-
 const caseName = ({ op, shape, dtype, isa }: CaseResult): string => `\`${op}\` at ${shape} ${dtype}, ${isa}`
 
 /** What takes less than this share of prefgrad's time is named even where the run cannot tell the two apart. */
@@ -38,7 +37,7 @@ export const lossSentences = (cases: readonly CaseResult[]): string[] =>
       const perhaps = isUnsure ? 'perhaps ' : ''
       const overhead = one.isOverhead === true ? ' (call overhead)' : ''
       return [
-        `${caseName(one)}, ${plural(threads)}: ${fastest.implementation} is ${perhaps}${times} times as fast${overhead}.`,
+        `${caseName(one)}, ${threadsText(threads)}: ${fastest.implementation} is ${perhaps}${times} times as fast${overhead}.`,
       ]
     }),
   )

@@ -99,8 +99,8 @@ const measureCases = async (
 const measureAll = async (command: Command, environment: Environment, out: Out): Promise<FullResults> => {
   const { print, progress } = out
   const deadline = performance.now() + command.seconds * 1000
-  refuseIsas(command, environment.isas)
   const planned = command.parts.includes('cases') ? planCases(command, environment.isas) : []
+  refuseIsas(command, environment.isas)
   const threads = command.threads ?? defaultThreads()
   print(environmentLines(environment).join('\n'))
   const { usable, missing } = planned.length > 0 ? await findPeers(command) : { usable: [], missing: [] }

@@ -159,19 +159,18 @@ INLINE __mmask8 _mm512_cmp_pd_mask(m512d x, m512d y, int how) {
 INLINE __mmask16 test_epi8_mask(__m128i x, __m128i y) {
   return static_cast<__mmask16>(~_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_and_si128(x, y), _mm_setzero_si128())));
 }
-INLINE m512 mask_blend_ps(__mmask16 m, m512 no, m512 yes) {
+INLINE m512 _mm512_mask_blend_ps(__mmask16 m, m512 no, m512 yes) {
   const __m256 low = _mm256_castsi256_ps(lanes_of(m)), high = _mm256_castsi256_ps(lanes_of(m >> 8));
   return {_mm256_blendv_ps(no.a, yes.a, low), _mm256_blendv_ps(no.b, yes.b, high)};
 }
-INLINE m512 _mm512_mask_blend_ps(__mmask16 m, m512 no, m512 yes) { return mask_blend_ps(m, no, yes); }
 INLINE m512d _mm512_mask_blend_pd(__mmask8 m, m512d no, m512d yes) {
   return {_mm256_blendv_pd(no.a, yes.a, wide_lanes_of(m)), _mm256_blendv_pd(no.b, yes.b, wide_lanes_of(m >> 4))};
 }
 INLINE m512i _mm512_mask_blend_epi32(__mmask16 m, m512i no, m512i yes) {
-  return as<m512i>(mask_blend_ps(m, as<m512>(no), as<m512>(yes)));
+  return as<m512i>(_mm512_mask_blend_ps(m, as<m512>(no), as<m512>(yes)));
 }
 INLINE m512 _mm512_mask_loadu_ps(m512 otherwise, __mmask16 m, const float* p) {
-  return mask_blend_ps(m, otherwise, {_mm256_maskload_ps(p, lanes_of(m)), _mm256_maskload_ps(p + 8, lanes_of(m >> 8))});
+  return _mm512_mask_blend_ps(m, otherwise, {_mm256_maskload_ps(p, lanes_of(m)), _mm256_maskload_ps(p + 8, lanes_of(m >> 8))});
 }
 INLINE void _mm512_mask_storeu_ps(float* p, __mmask16 m, m512 x) {
   _mm256_maskstore_ps(p, lanes_of(m), x.a);

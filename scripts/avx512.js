@@ -34,7 +34,7 @@ const files = (path) =>
     ? [path]
     : readdirSync(path, { withFileTypes: true }).flatMap(({ name }) => files(join(path, name)))
 
-const isNew = () => {
+const isUpToDate = () => {
   if (!existsSync(addon)) return false
   const made = statSync(addon).mtimeMs
   return ['kernels', 'native', 'binding.gyp', 'scripts/avx512.js', 'build/Release/prefgrad.node']
@@ -44,7 +44,7 @@ const isNew = () => {
 
 /** Builds it, where anything changed, and returns its path. */
 export const buildAvx512 = async () => {
-  if (isNew()) return addon
+  if (isUpToDate()) return addon
   mkdirSync(folder, { recursive: true })
   const [, flags] = /"kernel_flags": (\[[^\]]*\])/.exec(readFileSync(join(root, 'binding.gyp'), 'utf8'))
   // -O1: no bit depends on it, and it compiles in half the time.

@@ -8,7 +8,6 @@ import { largestError } from '../bench/accuracy.ts'
 import { families } from '../bench/cases/index.ts'
 import { readCommand } from '../bench/command.ts'
 import { goalText, judgeGoals } from '../bench/goals.ts'
-import { Bench } from '../bench/measure.ts'
 import { everyOpFirst, planCases } from '../bench/plan.ts'
 import { caseText } from '../bench/report.ts'
 import { resultsMarkdown } from '../bench/results_markdown.ts'
@@ -16,6 +15,7 @@ import { runBench } from '../bench/run.ts'
 import { sampleInTurn } from '../bench/sampling.ts'
 import { quantile, summarize, withinNoise } from '../bench/statistics.ts'
 import type { Implementation, Peer, Results, Row, Work } from '../bench/types.ts'
+import { benchWith } from './bench_world.ts'
 import { refusal } from './worked.ts'
 
 const command = (...words: string[]) => readCommand(words, families, ['torch', 'javascript'])
@@ -103,7 +103,9 @@ describe('bench', () => {
 
   test('a peer that dies is named in its row, and started anew for the next case', async () => {
     let started = 0
+    let isDead = false
     const gone = async () => {
+      isDead = true
       throw new Error('the process ended')
     }
     const peer: Peer = {
@@ -112,29 +114,23 @@ describe('bench', () => {
       missing: async () => undefined,
       open: async (setting) => {
         started++
+        isDead = false
         return {
           about: { peer: 'mortal', version: '1', ...setting, details: [] },
           load: async () => [{ name: 'mortal way', peer: 'mortal', sample: gone, dispose: gone }],
-          hasEnded: () => true,
+          hasEnded: () => isDead,
           close: async () => {},
         }
       },
     }
     const [planned] = planCases(command('--op', 'gae', '--shape', '2x8'), ['baseline'])
-    const bench = new Bench({
-      ceilings: undefined,
-      peers: [peer],
-      threads: [1],
-      repeats: 1,
-      isHasty: false,
-      progress: () => {},
-    })
+    const bench = benchWith(peer)
     try {
       for (const times of [1, 2]) {
         const { rows } = await bench.run(planned, 'baseline')
         assert.equal(rows.find((row) => row.peer === 'mortal')?.failed, 'the process ended')
         assert.ok(rows.some((row) => row.peer === 'prefgrad' && row.failed === undefined))
-        assert.ok(started >= times)
+        assert.equal(started, times)
       }
     } finally {
       await bench.close()

@@ -12,13 +12,13 @@ import { scaledLength, scaledRows } from '../bench/cases/scaled.ts'
 import { configOf, seededPolicy } from '../bench/cases/step_models.ts'
 import { dpoStepFamily, ppoStepFamily } from '../bench/cases/steps.ts'
 import { refuseSlowGemm } from '../bench/fairness.ts'
-import { Bench } from '../bench/measure.ts'
 import { peers } from '../bench/peers/index.ts'
 import { tensorflow } from '../bench/peers/tensorflow.ts'
 import { prefgradImplementations } from '../bench/prefgrad.ts'
 import type { About, CaseResult, Peer, Session, SharedInputs, Work } from '../bench/types.ts'
 import type { Device } from '../lib/device.ts'
 import { openDevice } from '../lib/index.ts'
+import { benchWith } from './bench_world.ts'
 import { refusal } from './worked.ts'
 
 const STEPS: readonly Family[] = [ppoStepFamily, dpoStepFamily]
@@ -67,14 +67,7 @@ const fakePeer = (
 
 /** What a bench without ceilings makes of a peer; the speed of its matrix product does not matter. */
 const benched = async (family: Family, peer: Peer): Promise<CaseResult> => {
-  const bench = new Bench({
-    ceilings: undefined,
-    peers: [peer],
-    threads: [1],
-    repeats: 1,
-    isHasty: false,
-    progress: () => {},
-  })
+  const bench = benchWith(peer)
   const anyBlas: Family = {
     ...family,
     make: (...given) => {
@@ -149,14 +142,7 @@ describe('whole steps in the bench', () => {
   test('TensorFlow.js, where it is there, has the same log-probabilities and gradients of losses', async (t) => {
     const missing = await tensorflow.missing()
     if (missing !== undefined) return t.skip(missing)
-    const bench = new Bench({
-      ceilings: undefined,
-      peers: [tensorflow],
-      threads: [1],
-      repeats: 1,
-      isHasty: false,
-      progress: () => {},
-    })
+    const bench = benchWith(tensorflow)
     try {
       for (const [op, shape] of Object.entries({ tokenLogprobs: [6, 40], ppoPolicyLoss: [50], dpoLoss: [50] })) {
         const family = families.find((one) => one.op === op)!

@@ -72,7 +72,7 @@ export const childSession = async (
       ...(hello.capability === undefined ? [] : [`CPU capability ${hello.capability}`]),
       ...(hello.built === undefined ? [] : [`built with ${hello.built}`]),
       ...(hello.details ?? []),
-      ...(blas?.length === 0 ? ['its BLAS is built in'] : (blas ?? [])),
+      ...(blas?.length === 0 ? ['no BLAS library in the process: built in, or none'] : (blas ?? [])),
     ],
     ...(hello.gemm === undefined ? {} : { gemm: hello.gemm }),
   }
