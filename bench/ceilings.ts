@@ -74,11 +74,12 @@ export class Ceilings {
     if (work.ceiling === undefined) return []
     const { kind } = work.ceiling
     const arrays = work.ceiling.kind === 'read' ? [asFloats(work, work.ceiling.input)] : this.#arrays(kind, work.amount)
+    const amount = limitedAmount(work)
     const perMillisecond = 1e6
     const one: Implementation = {
       name: NAMES[kind],
       peer: 'ceiling',
-      sample: async (calls) => work.amount / (this.#rate(kind, setting, arrays, calls) * perMillisecond),
+      sample: async (calls) => amount / (this.#rate(kind, setting, arrays, calls) * perMillisecond),
       dispose: async () => {
         this.#scratch = []
       },
@@ -131,6 +132,9 @@ const NAMES: Readonly<Record<CeilingKind, string>> = {
   triad: 'triad (ceiling)',
   multiplyAdd: 'multiply-add peak (ceiling)',
 }
+
+/** Bytes or operations of one call, whichever its ceiling counts. */
+export const limitedAmount = ({ operations, amount }: Work): number => operations ?? amount
 
 const asFloats = (work: Work, input: string): Float32Array => {
   const { data } = work.inputs[input]

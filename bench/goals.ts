@@ -17,6 +17,7 @@ const judge = (goal: Goal, work: Work, rows: readonly Row[], threads: number): G
   const counted = good.filter((row) => row.threads === threads)
   const own = counted.find(({ peer }) => peer === 'prefgrad')
   const again = counted.find(({ implementation }) => implementation === AGAIN)
+  const ceiling = counted.find(({ peer }) => peer === 'ceiling')
   const result = (
     text: string,
     reach: (row: Row) => number | undefined,
@@ -25,7 +26,15 @@ const judge = (goal: Goal, work: Work, rows: readonly Row[], threads: number): G
     const reached = own && reach(own)
     if (reached === undefined) return { text, threads }
     const twice = (again && reach(again)) ?? reached
-    return { text, threads, reached, again: twice, ...(met(reached) === met(twice) && { met: met(reached) }) }
+    const most = goal.of === 'peers' || goal.of === 'peer' ? ceiling && reach(ceiling) : undefined
+    return {
+      text,
+      threads,
+      reached,
+      again: twice,
+      ...(most !== undefined && { most }),
+      ...(met(reached) === met(twice) && { met: met(reached) }),
+    }
   }
   switch (goal.of) {
     case 'ceiling': {
@@ -85,10 +94,11 @@ const figure = (text: string, value: number): string =>
         : `${Number(value.toPrecision(3))}`
 
 /** How a goal's figure is written: a share, a factor, a rate or a time; both, where they disagree about it. */
-export const goalText = ({ text, threads, reached, again, met }: GoalResult): string => {
+export const goalText = ({ text, threads, reached, again, met, most }: GoalResult): string => {
   if (reached === undefined) return `not measured: ${text} (${threadsText(threads)})`
   if (met === undefined) {
     return `NOT TOLD: ${text}: ${figure(text, reached)} and ${figure(text, again!)} in one run (${threadsText(threads)})`
   }
-  return `${met ? 'met' : 'MISSED'}: ${text}: ${figure(text, reached)} (${threadsText(threads)})`
+  const ceiling = met || most === undefined ? '' : `, ${most.toFixed(2)} at the ceiling`
+  return `${met ? 'met' : 'MISSED'}: ${text}: ${figure(text, reached)}${ceiling} (${threadsText(threads)})`
 }

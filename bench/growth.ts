@@ -5,7 +5,7 @@ import type { Dtype } from '../lib/dtype.ts'
 import { openDevice } from '../lib/index.ts'
 import { shapeText } from './cases/family.ts'
 import type { Family } from './cases/index.ts'
-import type { CeilingKind, Ceilings } from './ceilings.ts'
+import { type CeilingKind, type Ceilings, limitedAmount } from './ceilings.ts'
 import { fitGrowth } from './growth_fit.ts'
 import { peakMemory } from './growth_memory.ts'
 import { type Limits, type Sweep, sizeAt, sweepsOf, tooMuch } from './growth_plan.ts'
@@ -118,7 +118,7 @@ class Growth {
     return {
       size,
       shape: shapeText(sweep.shapeAt(size)),
-      amount: work.amount,
+      amount: limitedAmount(work),
       ...(tensorBytes === undefined ? {} : { tensorBytes }),
       times: found.flatMap(({ threads: count, min, median, p20, p80 }) =>
         count === undefined ? [] : [{ threads: count, min, median, p20, p80 }],
@@ -129,9 +129,9 @@ class Growth {
   }
 
   /** The ceiling of a case, and for those that name none the traffic of reading and writing. */
-  #ceiling({ unit, ceiling }: Work): GrowthCurve['ceiling'] {
+  #ceiling({ ceiling }: Work): GrowthCurve['ceiling'] {
     const { ceilings, threads, isa } = this.#options
-    if (ceilings === undefined || unit === 'tokens/s') return undefined
+    if (ceilings === undefined) return undefined
     const kind: CeilingKind = ceiling?.kind ?? 'copy'
     if (!this.#rates.has(kind)) {
       const rates = threads.map((count) => ({

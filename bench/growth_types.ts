@@ -6,7 +6,7 @@ import type { Unit } from './types.ts'
 export interface GrowthPoint {
   size: number
   shape: string
-  /** In the curve's unit: bytes, operations or tokens of one call. */
+  /** Bytes or operations of one call, whichever the ceiling counts. */
   amount: number
   /** Inputs and outputs together; absent for whole models. */
   tensorBytes?: number
@@ -35,7 +35,7 @@ export interface GrowthCurve {
   /** The other sizes: 'V = 32000'. */
   fixed: string
   unit: Unit
-  /** Ceiling that the ideal line is made of, and its rate by threads, in 1e9 of the unit a second. */
+  /** Ceiling that the ideal line is made of, and its rate by threads, in 1e9 bytes or operations a second. */
   ceiling?: { kind: CeilingKind; rates: { threads: number; rate: number }[] }
   points: GrowthPoint[]
   fits: GrowthFit[]

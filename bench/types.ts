@@ -39,6 +39,8 @@ export interface Work {
   /** Bytes that must move, floating-point operations, or tokens: of one call. */
   amount: number
   ceiling?: CeilingOf
+  /** Floating-point operations of one call where `amount` counts tokens: what the ceiling counts. */
+  operations?: number
   /** Outputs (or updated inputs) that are compared with float64; none: nothing to compare. */
   judged: readonly string[]
   /** Rows that are compared, of tensors whose first dimension has one of the letters; absent: everything. */
@@ -165,6 +167,8 @@ export interface GoalResult {
   reached?: number
   /** The same by prefgrad's second run; absent in results of versions that had one figure only. */
   again?: number
+  /** What it would be at the ceiling, of a goal that compares with peers: what is above it is out of reach on this machine. */
+  most?: number
   /** Absent where nothing was reached, and where the two runs disagree. */
   met?: boolean
 }

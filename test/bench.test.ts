@@ -278,6 +278,11 @@ describe('bench', () => {
     assert.match(goalText(ceiling), /^NOT TOLD: .*: 76 % and 74 % in one run/)
     assert.deepEqual([slower.reached, slower.again, slower.met], [6, 5, true])
     assert.match(slower.text, /torch with 1 thread$/)
+    // What takes 1 at best can be three times as fast as what takes 3, and no faster.
+    const limit = row('ceiling', 1, at2)
+    const missed = judgeGoals({ goals: [{ ...both[1], atLeast: 6.5 }] } as unknown as Work, [...more, limit])[0]
+    assert.equal(missed.most, 3)
+    assert.match(goalText(missed), /^MISSED: .*: 6\.00 times, 3\.00 at the ceiling \(2 threads\)$/)
     assert.equal(between.met, undefined)
     const text = caseText({ op: 'x', shape: '1', dtype: 'f32', isa: 'avx2', unit: 'GB/s', amount: 1, rows, goals: [] })
     assert.match(text, /onnxruntime: wrong result/)

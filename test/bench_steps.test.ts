@@ -9,7 +9,7 @@ import { largestError } from '../bench/accuracy.ts'
 import type { Family } from '../bench/cases/family.ts'
 import { families } from '../bench/cases/index.ts'
 import { scaledLength, scaledRows } from '../bench/cases/scaled.ts'
-import { configOf, seededPolicy } from '../bench/cases/step_models.ts'
+import { configOf, forwardOperations, seededPolicy } from '../bench/cases/step_models.ts'
 import { dpoStepFamily, ppoStepFamily } from '../bench/cases/steps.ts'
 import { refuseSlowGemm } from '../bench/fairness.ts'
 import { peers } from '../bench/peers/index.ts'
@@ -102,6 +102,16 @@ describe('whole steps in the bench', () => {
       policy.dispose()
     }
     assert.throws(() => configOf(7), refusal('ERR_USAGE', 'shape'))
+  })
+
+  test('operations of a model are those of its matrix products, a backward pass being two more', () => {
+    // 2304 weights a layer: q and o 2 x 16 x 16, k and v 2 x 16 x 8, the block 3 x 16 x 32. 24 tokens meet them; 3 x 36 pairs of a
+    // query and a key take 2 x 16 each. So 2 layers x (24 x 2304 + 108 x 32) + 10 rows x 61 x 16 = 127,264, and two for each.
+    const operations = forwardOperations(configOf(0), { sequences: 3, length: 8, rows: 10 })
+    assert.equal(operations, 2 * 127_264)
+    // 3 sequences of 8 tokens, 6 of each behind the prompt.
+    const rows = forwardOperations(configOf(0), { sequences: 3, length: 8, rows: 18 })
+    assert.equal(ppoStepFamily.make(SHAPE, 'f32', device).operations, 3 * rows)
   })
 
   for (const family of STEPS) {

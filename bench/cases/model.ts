@@ -9,6 +9,7 @@ import type { Tensor } from '../../lib/tensor.ts'
 import { integers } from '../data.ts'
 import type { Work } from '../types.ts'
 import { type Family, shapeText } from './family.ts'
+import { forwardOperations } from './step_models.ts'
 
 type Call = (device: Device) => () => void | Promise<void>
 
@@ -29,6 +30,7 @@ const family = (
   op: string,
   shapes: readonly (readonly number[])[],
   goal: number,
+  operationsOf: (B: number, T: number) => number,
   callOf: (B: number, T: number) => Call,
 ): Family => ({
   op,
@@ -43,6 +45,8 @@ const family = (
     options: {},
     unit: 'tokens/s',
     amount: shape[0] * shape[1],
+    operations: operationsOf(shape[0], shape[1]),
+    ceiling: { kind: 'multiplyAdd' },
     judged: [],
     tolerance: 0,
     variants: ['prepared'],
@@ -52,6 +56,10 @@ const family = (
   }),
 })
 
+/** The logits of every row are wanted. */
+const forward = (B: number, T: number): number =>
+  forwardOperations(DEMO_CONFIG, { sequences: B, length: T, rows: B * T })
+
 /** Forward, loss, backward, clipped AdamW step. */
 export const modelTraining = family(
   'modelTraining',
@@ -60,6 +68,7 @@ export const modelTraining = family(
     [16, 256],
   ],
   14_000,
+  (B, T) => 3 * forward(B, T),
   (B, T) => (device) => {
     const policy = createPolicy(device)
     const batch = batchOf(device, B, T)
@@ -84,6 +93,7 @@ export const modelForward = family(
     [16, 256],
   ],
   40_000,
+  forward,
   (B, T) => (device) => {
     const policy = createPolicy(device)
     const batch = batchOf(device, B, T)
@@ -94,11 +104,19 @@ export const modelForward = family(
   },
 )
 
-/** B prompts of 16 tokens, T more sampled for each. */
-export const modelSampling = family('modelSampling', [[128, 48]], 20_000, (B, T) => (device) => {
-  const policy = createPolicy(device)
-  const prompts = Array.from({ length: B }, (_, b) => integers(16, b, DEMO_CONFIG.vocabularySize))
-  return async () => {
-    await policy.generate(prompts, { maxTokens: T, temperature: 1, seed: 1, batchSize: B })
-  }
-})
+const PROMPT = 16
+
+/** B prompts of 16 tokens, T more sampled for each; the last of them is never read. */
+export const modelSampling = family(
+  'modelSampling',
+  [[128, 48]],
+  20_000,
+  (B, T) => forwardOperations(DEMO_CONFIG, { sequences: B, length: PROMPT + T - 1, rows: B * T }),
+  (B, T) => (device) => {
+    const policy = createPolicy(device)
+    const prompts = Array.from({ length: B }, (_, b) => integers(PROMPT, b, DEMO_CONFIG.vocabularySize))
+    return async () => {
+      await policy.generate(prompts, { maxTokens: T, temperature: 1, seed: 1, batchSize: B })
+    }
+  },
+)

@@ -85,6 +85,21 @@ export const gradientsOf = (policy: TransformerPolicy): Record<string, Float32Ar
 /** The model's sizes as options of the case. */
 export const configOptions = ({ contextLength, ...config }: ModelConfig): Record<string, OptionValue> => config
 
+/**
+ * Floating-point operations of the matrix products of a forward pass, a multiply-add being two: what no implementation can do
+ * without. Each token meets each weight of the layers, each row whose logits are wanted the head, and each query the keys up to
+ * its own, once for the score and once for the mixture. A backward pass takes twice as many.
+ */
+export const forwardOperations = (
+  { width, layers, heads, keyValueHeads, hidden, vocabularySize }: ModelConfig,
+  { sequences, length, rows }: { sequences: number; length: number; rows: number },
+): number => {
+  const keyValueWidth = (width / heads) * keyValueHeads
+  const weights = 2 * width * width + 2 * width * keyValueWidth + 3 * width * hidden
+  const keys = (sequences * length * (length + 1)) / 2
+  return 2 * (layers * (sequences * length * weights + 2 * width * keys) + rows * vocabularySize * width)
+}
+
 /** A batch as peers get it: tokens, sequences, the rows that predict a response token, and which one. */
 export const batchInputs = (packed: PackedSequences): Record<string, Operand> => {
   const rows = Int32Array.from(packed.valid.keys()).filter((row) => packed.valid[row] === 1)

@@ -14,6 +14,7 @@ import {
   batchInputs,
   configOf,
   configOptions,
+  forwardOperations,
   gradientsOf,
   responsesOf,
   seededPolicy,
@@ -147,6 +148,7 @@ const family = (
   make([millions, B, T], _, device): Work {
     const config = configOf(millions)
     const { options, ...judged } = judge(device, config, B, T)
+    const rows = sequences * B * (T - promptLength(T))
     return {
       op,
       shape: shapeText([millions, B, T]),
@@ -155,6 +157,8 @@ const family = (
       options: { ...configOptions(config), ...OPTIMIZER, ...options },
       unit: 'tokens/s',
       amount: sequences * B * T,
+      operations: 3 * forwardOperations(config, { sequences: sequences * B, length: T, rows }),
+      ceiling: { kind: 'multiplyAdd' },
       judgedBy: 'prefgrad',
       tolerance: 1e-4,
       peerGemm: 0.5,
