@@ -148,6 +148,17 @@ test('weights scale terms and never enter a denominator', () => {
   sameBits(gradLogprob.data.map(Math.abs), [2, 0])
 })
 
+test('a weight of 0 takes the term and the gradient, and leaves the figures', () => {
+  // Ratios 2 and 0.5 with A = 1 and -1 are beyond both clips, whatever they weigh.
+  const given = { logprob: logs(2, 0.5, 1), oldLogprob: zeros(3), advantage: f32(1, -1, 1), weight: f32(0, 0, 1) }
+  const result = ppoPolicyLoss(given)
+  near(result.loss.item(), -1 / 3)
+  const { clipFractionHigh, clipFractionLow, ratioMax } = readStats(result)
+  near(clipFractionHigh, 1 / 3)
+  near(clipFractionLow, 1 / 3)
+  near(ratioMax, 2)
+})
+
 test('a sequence ratio is the geometric mean of the token ratios', () => {
   // Ratios 2 and 1: s = sqrt 2, clipped at 1.2 for A = 1, not for A = -1. Loss (-1.2 + sqrt 2) / 2.
   const inputs = { logprob: rows([Math.LN2, 0]), oldLogprob: rows([0, 0]), advantage: rows([1, -1]) }

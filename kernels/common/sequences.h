@@ -53,7 +53,7 @@ struct Block {
   int64_t count;  // tokens of the sequence in this block
   m16 valid;
 
-  PREFGRAD_INLINE f32x16 load(const float* p) const { return counted(peek(p), f32x16::set(0.0f)); }
+  PREFGRAD_INLINE f32x16 load(const float* p) const { return counted(peek(p)); }
   PREFGRAD_INLINE f32x16 load_or(const float* p, float absent) const {
     return p == nullptr ? f32x16::set(absent) : load(p);
   }
@@ -63,19 +63,24 @@ struct Block {
       const f32x16 old = peek(p);
       put(p, counted(narrow(low + low_f64(old), high + high_f64(old)), old));
     } else {
-      put(p, counted(narrow(low, high), f32x16::set(0.0f)));
+      put(p, counted(narrow(low, high)));
     }
   }
   // Already rounded: with `add`, the sum is rounded once more.
   PREFGRAD_INLINE void store(float* p, f32x16 x, bool add) const {
-    const f32x16 old = add ? peek(p) : f32x16::set(0.0f);
-    put(p, counted(add ? x + old : x, old));
+    if (add) {
+      const f32x16 old = peek(p);
+      put(p, counted(x + old, old));
+    } else {
+      put(p, counted(x));
+    }
   }
   PREFGRAD_INLINE void clear(float* p, bool add) const {
     if (!add) put(p, f32x16::set(0.0f));
   }
 
  private:
+  PREFGRAD_INLINE f32x16 counted(f32x16 x) const { return every ? x : where(valid, x); }
   PREFGRAD_INLINE f32x16 counted(f32x16 x, f32x16 otherwise) const { return every ? x : select(valid, x, otherwise); }
   PREFGRAD_INLINE f32x16 peek(const float* p) const {
     return whole ? f32x16::load(p + at) : f32x16::load_first(p + at, count, 0.0f);
@@ -125,6 +130,19 @@ PREFGRAD_INLINE int64_t count_valid(const uint8_t* valid, Span s) {
     count += few;
   }
   return count;
+}
+
+// Whether any token of the span counts; mostly one of the first does.
+PREFGRAD_INLINE bool any_valid(const uint8_t* valid, Span s) {
+  if (valid == nullptr) return s.length > 0;
+  int64_t i = 0;
+  for (; i + 16 <= s.length; i += 16) {
+    if (any_nonzero16(valid + s.start + i)) return true;
+  }
+  for (; i < s.length; ++i) {
+    if (valid[s.start + i] != 0) return true;
+  }
+  return false;
 }
 
 // The first token of the span that counts, or -1.

@@ -2,8 +2,9 @@
 // everywhere: AVX-512 has the lanes in one register, AVX2 in two, the portable version in an array. All three round alike;
 // without an FMA instruction (baseline x86-64) `fma` rounds twice, which is the one place where results may differ.
 //
-// `select(m, a, b)` is a where m, else b. `maximum(a, b)` and `minimum` return b when either is NaN, as the hardware does:
-// never use them on user data without a NaN test. `sum` and `largest` combine halves: 16 -> 8 -> 4 -> 2 -> 1.
+// `select(m, a, b)` is a where m, else b; `where(m, a)` and `unless(m, a)` have 0 in place of the other. `maximum(a, b)` and
+// `minimum` return b when either is NaN, as the hardware does: never use them on user data without a NaN test. `sum` and
+// `largest` combine halves: 16 -> 8 -> 4 -> 2 -> 1.
 #pragma once
 #include <cmath>
 #include <cstdint>
@@ -34,6 +35,8 @@ namespace prefgrad::PREFGRAD_ISA {
 constexpr float kWhole = 12582912.0f;  // 1.5 * 2^23: so large that there is no fraction
 template <int parts>
 constexpr float kRounder = kWhole / parts + 191.0f;
+// The same without the 64: `power_of(n + kPowerRounder)` is 2^n, for n from -126 to 127.
+constexpr float kPowerRounder = kWhole + 127.0f;
 
 // Whether 32 powers of 2 are products of the first eight, rounded once: t_(i + 8 j) = t_i (1 + steps_j). AVX2, whose registers
 // hold eight numbers, looks up two factors instead. (f64 holds such a product and such a sum exactly.)

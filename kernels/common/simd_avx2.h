@@ -154,6 +154,8 @@ PREFGRAD_INLINE m16 less_equal(f32x16 x, f32x16 y) { return {_mm256_cmp_ps(x.a, 
 PREFGRAD_INLINE m16 equal(f32x16 x, f32x16 y) { return {_mm256_cmp_ps(x.a, y.a, _CMP_EQ_OQ), _mm256_cmp_ps(x.b, y.b, _CMP_EQ_OQ)}; }
 PREFGRAD_INLINE m16 is_nan(f32x16 x) { return {_mm256_cmp_ps(x.a, x.a, _CMP_UNORD_Q), _mm256_cmp_ps(x.b, x.b, _CMP_UNORD_Q)}; }
 PREFGRAD_INLINE f32x16 select(m16 m, f32x16 x, f32x16 y) { return {_mm256_blendv_ps(y.a, x.a, m.a), _mm256_blendv_ps(y.b, x.b, m.b)}; }
+PREFGRAD_INLINE f32x16 where(m16 m, f32x16 x) { return {_mm256_and_ps(m.a, x.a), _mm256_and_ps(m.b, x.b)}; }
+PREFGRAD_INLINE f32x16 unless(m16 m, f32x16 x) { return {_mm256_andnot_ps(m.a, x.a), _mm256_andnot_ps(m.b, x.b)}; }
 PREFGRAD_INLINE i32x16 to_i32(f32x16 x) { return {_mm256_cvttps_epi32(x.a), _mm256_cvttps_epi32(x.b)}; }
 PREFGRAD_INLINE f32x16 to_f32(i32x16 x) { return {_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)}; }
 PREFGRAD_INLINE i32x16 bits_of(f32x16 x) { return {_mm256_castps_si256(x.a), _mm256_castps_si256(x.b)}; }
@@ -171,16 +173,16 @@ PREFGRAD_INLINE f32x16 scale_by_power(f32x16 x, f32x16 n) {
   };
   return {scaled(x.a, bound.a), scaled(x.b, bound.b)};
 }
-// The same for a in [1/2, 2^60) and n from -190 to 63; it takes a times kLowered. The lowest bits of `sum` = n + kRounder<1> are the
+// 2^n of `sum` = n + kPowerRounder.
+PREFGRAD_INLINE f32x16 power_of(f32x16 sum) {
+  return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(sum.a), 23)),
+          _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(sum.b), 23))};
+}
+// a 2^n for a in [1/2, 2^60) and n from -190 to 63; it takes a times kLowered. The lowest bits of `sum` = n + kRounder<1> are the
 // exponent of 2^(n + 64). Only this multiplication can round.
 constexpr bool kAnyPower = false;
 constexpr float kLowered = 0x1p-64f;
-PREFGRAD_INLINE f32x16 raise_by_power(f32x16 lowered, f32x16 /* n */, f32x16 sum) {
-  const auto raised = [](__m256 f, __m256 s) {
-    return _mm256_mul_ps(f, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(s), 23)));
-  };
-  return {raised(lowered.a, sum.a), raised(lowered.b, sum.b)};
-}
+PREFGRAD_INLINE f32x16 raise_by_power(f32x16 lowered, f32x16 /* n */, f32x16 sum) { return lowered * power_of(sum); }
 // Eight numbers, of which `at` takes those that the lowest bits of an index say.
 template <int size>
 struct Table {

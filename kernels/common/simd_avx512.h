@@ -98,9 +98,15 @@ PREFGRAD_INLINE m16 less_equal(f32x16 a, f32x16 b) { return {_mm512_cmp_ps_mask(
 PREFGRAD_INLINE m16 equal(f32x16 a, f32x16 b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ)}; }
 PREFGRAD_INLINE m16 is_nan(f32x16 a) { return {_mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q)}; }
 PREFGRAD_INLINE f32x16 select(m16 m, f32x16 a, f32x16 b) { return {_mm512_mask_blend_ps(m.m, b.v, a.v)}; }
+PREFGRAD_INLINE f32x16 where(m16 m, f32x16 a) { return select(m, a, f32x16::set(0.0f)); }
+PREFGRAD_INLINE f32x16 unless(m16 m, f32x16 a) { return select(m, f32x16::set(0.0f), a); }
 // a * 2^n for a whole-numbered n, rounded once even when the result is subnormal.
 PREFGRAD_INLINE f32x16 scale_by_power(f32x16 a, f32x16 n) { return {_mm512_scalef_ps(a.v, n.v)}; }
-// The same for a in [1/2, 2^60) and n from -190 to 63, where other ISAs have a shorter way. It takes a times kLowered, which
+// 2^n of `sum` = n + kPowerRounder.
+PREFGRAD_INLINE f32x16 power_of(f32x16 sum) {
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(sum.v), 23))};
+}
+// a 2^n for a in [1/2, 2^60) and n from -190 to 63, where other ISAs have a shorter way. It takes a times kLowered, which
 // whoever makes a may have in a factor already; `sum` is n + kRounder<1>.
 constexpr bool kAnyPower = true;  // and here for every n, infinities with it
 constexpr float kLowered = 1.0f;

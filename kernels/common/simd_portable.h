@@ -165,6 +165,8 @@ PREFGRAD_ARITHMETIC(f64x8, double, m8, 8)
 
 PREFGRAD_INLINE f32x16 square_root(f32x16 a) { f32x16 o; float* r = o.v; PREFGRAD_EACH(16, std::sqrt(a.v[i])); return o; }
 PREFGRAD_INLINE f32x16 times_sign(f32x16 a, f32x16 b) { f32x16 o; float* r = o.v; PREFGRAD_EACH(16, std::signbit(b.v[i]) ? -a.v[i] : a.v[i]); return o; }
+PREFGRAD_INLINE f32x16 where(m16 m, f32x16 a) { return select(m, a, f32x16::set(0.0f)); }
+PREFGRAD_INLINE f32x16 unless(m16 m, f32x16 a) { return select(m, f32x16::set(0.0f), a); }
 // c - a b rounded once, however `fma` rounds.
 PREFGRAD_INLINE f32x16 fnma_once(f32x16 a, f32x16 b, f32x16 c) { f32x16 o; float* r = o.v; PREFGRAD_EACH(16, static_cast<float>(c.v[i] - static_cast<double>(a.v[i]) * b.v[i])); return o; }
 // Two factors, so that only the second multiplication can round (into the subnormals).
@@ -176,11 +178,13 @@ PREFGRAD_INLINE f32x16 scale_by_power(f32x16 a, f32x16 n) {
   }
   return o;
 }
-// The same for a in [1/2, 2^60) and n from -190 to 63; it takes a times kLowered. The lowest bits of `sum` = n + kRounder<1> are the
+// 2^n of `sum` = n + kPowerRounder.
+PREFGRAD_INLINE f32x16 power_of(f32x16 sum) { f32x16 o; float* r = o.v; PREFGRAD_EACH(16, real_of(word_of(sum.v[i]) << 23)); return o; }
+// a 2^n for a in [1/2, 2^60) and n from -190 to 63; it takes a times kLowered. The lowest bits of `sum` = n + kRounder<1> are the
 // exponent of 2^(n + 64). Only this multiplication can round.
 constexpr bool kAnyPower = false;
 constexpr float kLowered = 0x1p-64f;
-PREFGRAD_INLINE f32x16 raise_by_power(f32x16 lowered, f32x16 /* n */, f32x16 sum) { f32x16 o; float* r = o.v; PREFGRAD_EACH(16, lowered.v[i] * real_of(word_of(sum.v[i]) << 23)); return o; }
+PREFGRAD_INLINE f32x16 raise_by_power(f32x16 lowered, f32x16 /* n */, f32x16 sum) { return lowered * power_of(sum); }
 // 8 or 32 numbers, of which `at` takes those that the lowest bits of an index say.
 template <int size>
 struct Table {

@@ -49,8 +49,8 @@ struct PpoPolicySums {
   }
 };
 
-// The terms of tokens, eight at a time, each with the gradient that it gives. Where a token does not count (`valid`), its A and
-// x have to be 0: it has no term then and clips nothing.
+// What tokens add, eight at a time: the log-ratios of tokens, and the terms of ratios with the gradient that each gives. Where a
+// token does not count (`valid`), its A and x have to be 0: it has no term then and clips nothing.
 struct PpoExactTerms {
   PpoClip clip;
   double coefficient;
@@ -60,33 +60,28 @@ struct PpoExactTerms {
 
   PpoExactTerms(const PpoClip& clips, double gradient_factor) : clip(clips), coefficient(gradient_factor) {}
 
-  // With ratios of their own.
-  PREFGRAD_INLINE f64x8 add(f64x8 x, f64x8 A, f64x8 w, m8 valid) {
-    const Exponential e = exponential(x);
-    ratio = ratio + select(valid, e.value, f64x8::set(0.0));
-    extremes.add(e.value, valid);
-    return add(x, e, e.value, A, w);
+  PREFGRAD_INLINE void add_log_ratio(f64x8 x) {
+    approx_kl = approx_kl + exponential(x).rest;
+    log_ratio = log_ratio + x;
+    square = fma(x, x, square);
   }
-  // With ratio r.
-  PREFGRAD_INLINE f64x8 add_shared(f64x8 x, f64x8 A, f64x8 w, f64x8 r) { return add(x, exponential(x), r, A, w); }
-
-  PREFGRAD_INLINE PpoPolicySums sums() const {
-    return {sum(term), static_cast<double>(low), static_cast<double>(high), static_cast<double>(dual),
-            sum(approx_kl), sum(ratio), sum(log_ratio), sum(square), extremes.min(), extremes.max()};
+  PREFGRAD_INLINE void add_ratio(f64x8 r, m8 valid) {
+    ratio = ratio + select(valid, r, f64x8::set(0.0));
+    extremes.add(r, valid);
   }
-
- private:
-  PREFGRAD_INLINE f64x8 add(f64x8 x, const Exponential& e, f64x8 r, f64x8 A, f64x8 w) {
+  PREFGRAD_INLINE f64x8 add_term(f64x8 r, f64x8 A, f64x8 w) {
     const f64x8 zero = f64x8::set(0.0), push = w * (zero - A);
     const PpoClip::Masks m = clip.masks(r, A);
     term = fma(push, clip.clipped(r, m), term);
-    approx_kl = approx_kl + e.rest;
-    log_ratio = log_ratio + x;
-    square = fma(x, x, square);
     low += count_lanes(m.low);
     high += count_lanes(m.high);
     dual += count_lanes(m.dual);
     return f64x8::set(coefficient) * select(m.any(), zero, push * r);
+  }
+
+  PREFGRAD_INLINE PpoPolicySums sums() const {
+    return {sum(term), static_cast<double>(low), static_cast<double>(high), static_cast<double>(dual),
+            sum(approx_kl), sum(ratio), sum(log_ratio), sum(square), extremes.min(), extremes.max()};
   }
 };
 

@@ -1,5 +1,6 @@
 // See ppo_policy_loss.h for the formula and the bytes, common/token_loss.h for the passes.
 #pragma once
+#include "sequence_terms.cpu.h"
 #include "token_terms.cpu.h"
 
 namespace prefgrad::PREFGRAD_ISA {

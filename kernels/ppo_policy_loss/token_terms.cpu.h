@@ -1,181 +1,240 @@
-// What tokens add to ppoPolicyLoss, chunk by chunk: in f32 with their own ratios, in f64 with those of sequences.
+// What tokens with ratios of their own add to ppoPolicyLoss: f32, sixteen at a time, a stage of 256 in four loops. An exponential is
+// a long chain of operations that wait for one another, and a processor works on more of them at once when what comes before and
+// behind it has loops of its own.
 #pragma once
-#include "../common/split.h"
 #include "exact_terms.cpu.h"
+#include "ratios.cpu.h"
 
 namespace prefgrad::PREFGRAD_ISA {
 
-// The clips as f32 compares them: on the side of A's sign, x lies beyond log(1 -+ clip). Within `blur` of that, f64 has to tell.
-struct PpoEdges {
-  f32x16 low, high, center, half, blur;
-  f32x16 dual, log_dual, blur_dual;  // of an absent dual_clip: NaN
+// What a stage adds, in f32.
+struct PpoStageSums {
+  f32x16 term = f32x16::set(0.0f), approx_kl = term, ratio = term, log_ratio = term, square = term;
+  f32x16 smallest = f32x16::set(std::numeric_limits<float>::infinity()), largest = term - smallest;
+  f32x16 closest = smallest;  // to a clip
+  LaneCount low, clipped, dual;
+};
 
-  explicit PpoEdges(const PpoPolicyLoss& a) {
-    const auto set = [](double v) PREFGRAD_BODY { return f32x16::set(static_cast<float>(v)); };
-    // A clip_low of 1 never clips, and what is below -30 is far anyway.
-    const double least = a.clip_low < 1.0 ? log_of(1.0 - a.clip_low) : -40.0, most = log_of(1.0 + a.clip_high);
-    low = set(1.0 - a.clip_low);
-    high = set(1.0 + a.clip_high);
-    center = set((most + least) / 2.0);
-    half = set((most - least) / 2.0);
-    // At least what f64 may be off in a ratio.
-    blur = set(0x1p-21 * (most - least) + 0x1p-50);
-    const double log = log_of(a.dual_clip);
-    dual = set(a.dual_clip);
-    log_dual = set(log);
-    blur_dual = set(0x1p-21 * log + 0x1p-50);
+// Stages added up in f64.
+struct PpoChunkSums {
+  Sum16 term, approx_kl, ratio, log_ratio, square;
+  f32x16 smallest = PpoStageSums().smallest, largest = PpoStageSums().largest;
+  int64_t low = 0, high = 0, dual = 0;
+
+  PREFGRAD_INLINE void add(const PpoStageSums& s) {
+    term.add(s.term);
+    approx_kl.add(s.approx_kl);
+    ratio.add(s.ratio);
+    log_ratio.add(s.log_ratio);
+    square.add(s.square);
+    smallest = minimum(s.smallest, smallest);
+    largest = maximum(s.largest, largest);
+    const int64_t lows = s.low.total();
+    low += lows;
+    high += s.clipped.total() - lows;
+    dual += s.dual.total();
   }
-  // How far x is beyond.
-  PREFGRAD_INLINE f32x16 beyond(f32x16 x, f32x16 A) const { return times_sign(x - center, A) - half; }
+  PREFGRAD_INLINE PpoPolicySums sums() const {
+    const double least = 0.0 - prefgrad::PREFGRAD_ISA::largest(f32x16::set(0.0f) - smallest);
+    const double most = prefgrad::PREFGRAD_ISA::largest(largest);
+    return {term.total(), static_cast<double>(low), static_cast<double>(high), static_cast<double>(dual), approx_kl.total(),
+            ratio.total(), log_ratio.total(), square.total(), least, most};
+  }
 };
 
-// e^x and e^x - 1 - x of |x| < 30, within 1.5 and 20 ULP.
-struct Exponential32 {
-  f32x16 value, rest;
-};
-PREFGRAD_INLINE Exponential32 exponential(Split x) {
-  const f32x16 one = f32x16::set(1.0f), rounder = f32x16::set(kRounder<1>);
-  const f32x16 sum = fma(x.high, f32x16::set(static_cast<float>(kLog2E)), rounder), n = sum - rounder;
-  const f32x16 r = fnma(n, f32x16::set(kLn2LowF), fnma(n, f32x16::set(kLn2HighF), x.high)) + x.low;
-  const f32x16 q = exp_tail(r), square = r * r, lowered = (fma(square, q, r) + one) * f32x16::set(kLowered);
-  const f32x16 value = raise_by_power(lowered, n, sum);
-  // Without a power of two to scale by, r is x itself.
-  return {value, select(equal(n, f32x16::set(0.0f)), square * q, value - one - x.high)};
-}
-
-// With ratios of their own, in f32, sixteen tokens at a time. Differences of log-probabilities keep what rounding takes from
-// them. Far tokens (x beyond 30, no numbers, factors at the ends of f32, ratios too close to a clip for f32 to tell) go
-// through f64.
+// Differences of log-probabilities keep what rounding takes from them. Far tokens (|x| of 30 or more, no numbers, factors at the
+// ends of f32, ratios too close to a clip for f32 to tell) go through f64. They are so rare that a stage is first taken without
+// them: what it adds up to tells whether it has any, and then it is taken again.
 template <bool with_dual, bool with_weight>
 struct PpoTokenTerms {
   using Sums = PpoPolicySums;
+  static constexpr int64_t kStage = 256;
+  static constexpr float kFar = 30.0f;
   const PpoPolicyLoss& a;
   double coefficient;
   const PpoEdges& edges;
+  f32x16 factor, far_from;
 
   PpoTokenTerms(const PpoPolicyLoss& args, int64_t b, const PpoEdges& clips)
-      : a(args), coefficient(coefficient_of(args, sequence_of(args, b).count)), edges(clips) {}
+      : a(args),
+        coefficient(coefficient_of(args, sequence_of(args, b).count)),
+        edges(clips),
+        factor(f32x16::set(static_cast<float>(coefficient))),
+        // Where f32 does not hold the factor of the gradients, every token is far.
+        far_from(f32x16::set(coefficient == 0.0 || is_moderate(coefficient) ? kFar : 0.0f)) {}
 
   PREFGRAD_INLINE PpoPolicySums chunk(int64_t first, int64_t count) const {
-    const f32x16 zero = f32x16::set(0.0f), factor = f32x16::set(static_cast<float>(coefficient));
-    // Where f32 does not hold the factor of the gradients, every token is far.
-    const f32x16 widest = f32x16::set(coefficient == 0.0 || is_moderate(coefficient) ? 30.0f : 0.0f);
-    const f32x16 most = f32x16::set(0x1p60f), least = f32x16::set(0x1p-60f);
-    const f32x16 nan = f32x16::set(std::numeric_limits<float>::quiet_NaN());  // passed over by minimum and maximum
-    const bool add = (a.accumulate & 2) != 0;
     PpoExactTerms exact(PpoClip(a), coefficient);
-    GroupedSum term, approx_kl, ratio, log_ratio, square_sum;
-    f32x16 smallest = f32x16::set(std::numeric_limits<float>::infinity()), largest = zero - smallest;
-    int64_t lows = 0, highs = 0, duals = 0;
-    each_group(
-        a.valid, Span{first, count},
-        [&](const auto& t) PREFGRAD_BODY {
-          if (!any(t.valid)) return t.clear(a.grad_logprob, add);
-          // Where a token does not count A is 0: it has no term, clips nothing, and x is 0 as well.
-          Split x = difference(t.load(a.logprob), t.load(a.old_logprob));
-          const f32x16 A = t.load(a.advantage);
-          f32x16 push = zero - A;
-          m16 nothing = equal(A, zero);
-          if (with_weight) {
-            const f32x16 w = t.load(a.weight);
-            push = push * w;
-            nothing = nothing | equal(w, zero);
-          }
-          const f32x16 beyond = edges.beyond(x.high, A), size = absolute(push);
-          const m16 clips = less(zero, beyond), worse = less(A, zero);
-          m16 good = less(absolute(x.high), widest) & less(size, most) & (less(least, size) | nothing) &
-                     less(edges.blur, absolute(beyond));
-          Exponential32 e = exponential(x);
-          // Beyond the clips these are the clips.
-          f32x16 within = select(worse, maximum(e.value, edges.low), minimum(e.value, edges.high));
-          m16 clips_dual = first16(0);
-          if (with_dual) {
-            const f32x16 above = x.high - edges.log_dual;
-            good = good & (less(edges.blur_dual, absolute(above)) | ~worse);
-            clips_dual = worse & less(zero, above);
-            within = select(clips_dual, edges.dual, within);
-          }
-          const m16 far = ~good & t.valid;
-          f32x16 terms = push * within, grad = select(clips | clips_dual, zero, factor * e.value * push);
-          m16 counted = t.valid;
-          if (__builtin_expect(any(far), 0)) {
-            grad = select(far, add_far(t.at, bits(far), exact), grad);
-            terms = select(far, zero, terms);
-            e.rest = select(far, zero, e.rest);
-            x.high = select(far, zero, x.high);
-            counted = counted & ~far;
-          }
-          term.add(terms);
-          approx_kl.add(e.rest);
-          log_ratio.add(x.high);
-          square_sum.add_product(x.high, x.high);
-          ratio.add(select(counted, e.value, zero));
-          const f32x16 compared = select(counted, e.value, nan);
-          smallest = minimum(compared, smallest);
-          largest = maximum(compared, largest);
-          const m16 clipped = clips & counted;
-          lows += __builtin_popcount(bits(clipped & worse));
-          highs += __builtin_popcount(bits(clipped & less(zero, A)));
-          if (with_dual) duals += __builtin_popcount(bits(clips_dual & counted));
-          t.store(a.grad_logprob, grad, add);
-        },
-        [&]() PREFGRAD_BODY {
-          term.close_group();
-          approx_kl.close_group();
-          ratio.close_group();
-          log_ratio.close_group();
-          square_sum.close_group();
-        });
+    PpoChunkSums near;
+    for (int64_t i = 0; i < count; i += kStage) {
+      const Span s{first + i, i + kStage < count ? kStage : count - i};
+      const bool add = (a.accumulate & 2) != 0;
+      if (!any_valid(a.valid, s)) {
+        each_block(a.valid, s.start, s.length, [&](const auto& t) PREFGRAD_BODY { t.clear(a.grad_logprob, add); });
+        continue;
+      }
+      Stage stage;
+      PpoStageSums sums;
+      add_terms<false>(s, stage, sums, exact);
+      if (__builtin_expect(may_have_far(sums), 0)) {
+        sums = PpoStageSums();
+        add_terms<true>(s, stage, sums, exact);
+        add_ratios<true>(s, stage, sums, exact);
+      } else {
+        add_ratios<false>(s, stage, sums, exact);
+      }
+      near.add(sums);
+    }
     PpoPolicySums sums = exact.sums();
-    sums.merge({term.total(), static_cast<double>(lows), static_cast<double>(highs), static_cast<double>(duals), approx_kl.total(),
-                ratio.total(), log_ratio.total(), square_sum.total(), 0.0 - prefgrad::PREFGRAD_ISA::largest(zero - smallest),
-                prefgrad::PREFGRAD_ISA::largest(largest)});
+    sums.merge(near.sums());
     return sums;
   }
 
  private:
-  // The gradients of those tokens of sixteen that `set` names; the lanes of others are 0.
-  __attribute__((noinline)) f32x16 add_far(int64_t at, unsigned set, PpoExactTerms& exact) const {
+  // Of each token: x, r and sum of Reduced32, and then, in their places, its ratio and its gradient.
+  struct Stage {
+    alignas(64) float x[kStage], ratio[kStage], slope[kStage];
+    PREFGRAD_INLINE f32x16 slope_at(int64_t k) const { return f32x16::load(slope + k); }
+  };
+
+  // A NaN or an infinity is still in the sums of x^2 and of the terms.
+  PREFGRAD_INLINE bool may_have_far(const PpoStageSums& s) const {
+    const m16 moderate = less(s.square, far_from * far_from) & less(absolute(s.term), f32x16::set(0x1p120f));
+    return any(~(moderate & less(edges.blur, s.closest)));
+  }
+
+  // Terms and gradients of a stage.
+  template <bool has_far>
+  PREFGRAD_INLINE void add_terms(Span s, Stage& stage, PpoStageSums& sums, PpoExactTerms& exact) const {
+    each_block(a.valid, s.start, s.length,
+               [&](const auto& t) PREFGRAD_BODY { add_log_ratios<has_far>(t, t.at - s.start, stage, sums); });
+    for (int64_t k = 0; k < s.length; k += 16) add_exponentials<has_far>(k, stage, sums);
+    each_block(a.valid, s.start, s.length, [&](const auto& t) PREFGRAD_BODY {
+      const int64_t k = t.at - s.start;
+      store(stage.slope + k, add_surrogates<has_far>(t, f32x16::load(stage.x + k), f32x16::load(stage.ratio + k), sums, exact));
+    });
+  }
+
+  // Its ratios; and gradients go to their places, not before nothing else is read: they may be those of log-probabilities.
+  template <bool has_far>
+  PREFGRAD_INLINE void add_ratios(Span s, const Stage& stage, PpoStageSums& sums, PpoExactTerms& exact) const {
+    const bool add = (a.accumulate & 2) != 0;
+    each_block(a.valid, s.start, s.length, [&](const auto& t) PREFGRAD_BODY {
+      const int64_t k = t.at - s.start;
+      m16 counted = t.valid;
+      if (has_far) {
+        counted = counted & is_near(f32x16::load(stage.x + k));
+        const m16 far = t.valid & ~counted;
+        if (any(far)) add_far_ratios(t.at, bits(far), exact);
+      }
+      const f32x16 r = f32x16::load(stage.ratio + k);
+      sums.ratio = sums.ratio + where(counted, r);
+      // NaN is passed over by minimum and maximum.
+      const f32x16 compared = select(counted, r, f32x16::set(std::numeric_limits<float>::quiet_NaN()));
+      sums.smallest = minimum(compared, sums.smallest);
+      sums.largest = maximum(compared, sums.largest);
+      t.store(a.grad_logprob, stage.slope_at(k), add);
+    });
+  }
+
+  PREFGRAD_INLINE m16 is_near(f32x16 x) const { return less(absolute(x), far_from); }
+
+  // Where a token does not count x is 0, and adds nothing.
+  template <bool has_far, typename Block>
+  PREFGRAD_INLINE void add_log_ratios(const Block& t, int64_t k, Stage& stage, PpoStageSums& sums) const {
+    Split x = difference(t.load(a.logprob), t.load(a.old_logprob));
+    const Reduced32 of = reduced(x);
+    store(stage.x + k, x.high);
+    store(stage.ratio + k, of.r);
+    store(stage.slope + k, of.sum);
+    if (has_far) x.high = where(is_near(x.high), x.high);
+    sums.log_ratio = sums.log_ratio + x.high;
+    sums.square = fma(x.high, x.high, sums.square);
+  }
+
+  template <bool has_far>
+  PREFGRAD_INLINE void add_exponentials(int64_t k, Stage& stage, PpoStageSums& sums) const {
+    const f32x16 x = f32x16::load(stage.x + k);
+    const Exponential32 e = exponential(x, {f32x16::load(stage.ratio + k), stage.slope_at(k)});
+    store(stage.ratio + k, e.value);
+    sums.approx_kl = sums.approx_kl + (has_far ? where(is_near(x), e.rest) : e.rest);
+  }
+
+  // Returns gradients. Where a token does not count A is 0: it has no term and clips nothing.
+  template <bool has_far, typename Block>
+  PREFGRAD_INLINE f32x16 add_surrogates(const Block& t, f32x16 x, f32x16 r, PpoStageSums& sums, PpoExactTerms& exact) const {
+    const f32x16 zero = f32x16::set(0.0f), A = t.load(a.advantage);
+    const m16 worse = less(A, zero), idle = equal(A, zero);
+    f32x16 push = zero - A;
+    m16 nothing = idle;
+    if (with_weight) {
+      const f32x16 w = t.load(a.weight);
+      push = push * w;
+      nothing = nothing | equal(w, zero);
+    }
+    const f32x16 beyond = edges.beyond(x, A), close = absolute(beyond), size = absolute(push);
+    m16 clips = less(zero, beyond) & ~idle, near = less(f32x16::set(0x1p-60f), size) | nothing;
+    f32x16 within = select(clips, select(worse, edges.low, edges.high), r), slope = unless(clips, factor * r * push);
+    m16 clips_dual = first16(0);
+    if (with_dual) {
+      const f32x16 above = x - edges.log_dual;
+      near = near & (less(edges.blur_dual, absolute(above)) | ~worse);
+      clips_dual = worse & less(zero, above);
+      within = select(clips_dual, edges.dual, within);
+      slope = unless(clips_dual, slope);
+    }
+    f32x16 term = push * within;
+    if (has_far) {
+      near = (near & is_near(x) & less(size, f32x16::set(0x1p60f)) & less(edges.blur, close)) | ~t.valid;
+      if (any(~near)) slope = select(near, slope, add_far_terms(t.at, bits(~near), exact));
+      term = where(near, term);
+      clips = clips & near;
+      clips_dual = clips_dual & near;
+    } else {
+      sums.closest = minimum(where(near, close), sums.closest);
+    }
+    sums.term = sums.term + term;
+    sums.low.add(clips & worse);
+    sums.clipped.add(clips);
+    if (with_dual) sums.dual.add(clips_dual);
+    return slope;
+  }
+
+  // Those tokens of sixteen that `set` names; other lanes are 0.
+  struct Far {
     alignas(64) double x[16] = {}, A[16] = {}, w[16] = {};
     alignas(64) uint8_t valid[16] = {};
+  };
+  PREFGRAD_INLINE Far read_far(int64_t at, unsigned set) const {
+    Far far;
     for (; set != 0; set &= set - 1) {
       const int lane = __builtin_ctz(set);
       const int64_t i = at + lane;
-      x[lane] = static_cast<double>(a.logprob[i]) - static_cast<double>(a.old_logprob[i]);
-      A[lane] = a.advantage[i];
-      w[lane] = with_weight ? a.weight[i] : 1.0;
-      valid[lane] = 1;
+      far.x[lane] = static_cast<double>(a.logprob[i]) - static_cast<double>(a.old_logprob[i]);
+      far.A[lane] = a.advantage[i];
+      far.w[lane] = with_weight ? a.weight[i] : 1.0;
+      far.valid[lane] = 1;
     }
-    const m16 far = nonzero16(valid);
-    const f64x8 grad_low = exact.add(f64x8::load(x), f64x8::load(A), f64x8::load(w), low_half(far));
-    const f64x8 grad_high = exact.add(f64x8::load(x + 8), f64x8::load(A + 8), f64x8::load(w + 8), high_half(far));
-    return narrow(grad_low, grad_high);
+    return far;
   }
-};
-
-// With the ratio of their sequence, in f64.
-struct PpoSequenceTerms {
-  using Sums = PpoPolicySums;
-  const PpoPolicyLoss& a;
-  const TokenSequence& sequence;
-  double coefficient;
-
-  PpoSequenceTerms(const PpoPolicyLoss& args, int64_t b)
-      : a(args), sequence(sequence_of(args, b)), coefficient(coefficient_of(args, sequence.count)) {}
-
-  PREFGRAD_INLINE PpoPolicySums chunk(int64_t first, int64_t count) const {
-    const bool add = (a.accumulate & 2) != 0, shared = a.sequence_gradient == 0;
-    const f64x8 r = f64x8::set(sequence.ratio), together = f64x8::set(coefficient * sequence.pull);
-    PpoExactTerms exact(PpoClip(a), coefficient);
-    each_block(a.valid, first, count, [&](const auto& t) PREFGRAD_BODY {
-      if (!any(t.valid)) return t.clear(a.grad_logprob, add);
-      const f32x16 current = t.load(a.logprob), old = t.load(a.old_logprob), A = t.load(a.advantage);
-      const f32x16 w = t.load_or(a.weight, 1.0f);
-      const f64x8 grad_low = exact.add_shared(low_f64(current) - low_f64(old), low_f64(A), low_f64(w), r);
-      const f64x8 grad_high = exact.add_shared(high_f64(current) - high_f64(old), high_f64(A), high_f64(w), r);
-      t.store(a.grad_logprob, shared ? together : grad_low, shared ? together : grad_high, add);
-    });
-    return exact.sums();
+  __attribute__((noinline)) void add_far_ratios(int64_t at, unsigned set, PpoExactTerms& exact) const {
+    const Far far = read_far(at, set);
+    const m16 valid = nonzero16(far.valid);
+    for (int half = 0; half < 2; ++half) {
+      const f64x8 x = f64x8::load(far.x + 8 * half);
+      exact.add_log_ratio(x);
+      exact.add_ratio(exponential(x).value, half == 0 ? low_half(valid) : high_half(valid));
+    }
+  }
+  // Returns their gradients.
+  __attribute__((noinline)) f32x16 add_far_terms(int64_t at, unsigned set, PpoExactTerms& exact) const {
+    const Far far = read_far(at, set);
+    f64x8 grad[2];
+    for (int half = 0; half < 2; ++half) {
+      const f64x8 r = exponential(f64x8::load(far.x + 8 * half)).value;
+      grad[half] = exact.add_term(r, f64x8::load(far.A + 8 * half), f64x8::load(far.w + 8 * half));
+    }
+    return narrow(grad[0], grad[1]);
   }
 };
 

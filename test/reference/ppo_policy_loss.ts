@@ -245,6 +245,21 @@ function overflows(): Sample[] {
   ]
 }
 
+/** A few ratios that are far from 1 among many that are not. */
+function scattered(random: RandomSource, options: Options): Sample {
+  const { logprob, oldLogprob, ...inputs } = draw(random, padded(2, 700), options, true)
+  const moved = Array.from(oldLogprob.data)
+  for (const [at, x] of [
+    [100, -31],
+    [101, -45],
+    [699, -90],
+    [1399, 31],
+  ]) {
+    moved[at] = logprob.data[at] - x
+  }
+  return sample('far ratios among near ones', { ...inputs, logprob, oldLogprob: f32(moved, oldLogprob.shape) }, options)
+}
+
 function samples(): Sample[] {
   const random = seeded(8)
   const layouts = [...smallLayouts(random), padded(2, 40)]
@@ -272,6 +287,8 @@ function samples(): Sample[] {
     sample('ratios all 1', draw(random, packed([5, 9]), {}, false, 0), {}),
     sample('ratios of almost 1', draw(random, padded(2, 12), {}, false, 1e-6), {}),
     sample('ratios far from 1', draw(random, padded(2, 12), { dualClip: 2 }, true, 4), { dualClip: 2 }),
+    scattered(random, {}),
+    scattered(random, { dualClip: 1.5 }),
     ...overflows(),
   ]
 }
