@@ -4,18 +4,24 @@
 //
 // A tile of C is one work item: the rows of A are packed for a block of terms, then columns of B a group at a time. The
 // group stays in the second-level cache while one panel of rows after the other, in the first-level cache, passes by it:
-// the micro-kernel keeps kMicroRows x kMicroColumns sums in registers.
+// the micro-kernel keeps kMicroRows x kMicroColumns sums in registers. Rows whose terms are contiguous are read where they lie
+// if a micro-kernel has so few of them that each has an address register of its own.
 #pragma once
+#include <utility>
+
 #include "gemm_pack.h"
 
 namespace prefgrad::PREFGRAD_ISA {
 
 #if defined(__AVX512F__)
 constexpr int kMicroRows = 14, kMicroVectors = 2;
+constexpr bool kRowsInPlace = false;
 #elif defined(__AVX2__) && defined(__FMA__)
 constexpr int kMicroRows = 6, kMicroVectors = 1;
+constexpr bool kRowsInPlace = true;
 #else
 constexpr int kMicroRows = 4, kMicroVectors = 1;
+constexpr bool kRowsInPlace = false;
 #endif
 constexpr int kMicroColumns = 16 * kMicroVectors;
 
@@ -25,7 +31,8 @@ constexpr int64_t kGemmGroup = 128;
 // One packed panel; the odd cache line keeps neighbouring panels out of each other's cache sets.
 constexpr int64_t kRowPanel = kGemmTerms * kPackLanes + 16, kColumnPanel = kGemmTerms * kMicroColumns + 16;
 
-// One call of the micro-kernel: a[term * a_pitch + row], b[term * b_pitch + column].
+// One call of the micro-kernel: a[term * a_pitch + row], or a[row * a_pitch + term] if rows are in place, and
+// b[term * b_pitch + column].
 struct Micro {
   int64_t terms;
   const float* a;
@@ -41,7 +48,7 @@ struct Micro {
   bool add;           // to what `to` holds
 };
 
-template <int rows, int vectors>
+template <bool in_place, int rows, int vectors>
 void micro_kernel(const Micro& m) {
   f32x16 sum[rows][vectors];
 #pragma GCC unroll 16
@@ -54,13 +61,16 @@ void micro_kernel(const Micro& m) {
   }
   const float* a = m.a;
   const float* b = m.b;
+  const float* row[rows];  // in place
+#pragma GCC unroll 16
+  for (int r = 0; r < rows; ++r) row[r] = a + r * m.a_pitch;
   for (int64_t term = 0; term < m.terms; ++term) {
     f32x16 right[vectors];
 #pragma GCC unroll 2
     for (int v = 0; v < vectors; ++v) right[v] = f32x16::load(b + 16 * v);
 #pragma GCC unroll 16
     for (int r = 0; r < rows; ++r) {
-      const f32x16 left = f32x16::set(a[r]);
+      const f32x16 left = f32x16::set(in_place ? row[r][term] : a[r]);
 #pragma GCC unroll 2
       for (int v = 0; v < vectors; ++v) sum[r][v] = fma(left, right[v], sum[r][v]);
     }
@@ -83,25 +93,21 @@ void micro_kernel(const Micro& m) {
   }
 }
 
-template <int vectors, int... less_one>
-PREFGRAD_INLINE void choose_rows(int64_t rows, const Micro& m) {
-  static constexpr void (*kernels[])(const Micro&) = {micro_kernel<less_one + 1, vectors>...};
+template <bool in_place, int vectors, int... less_one>
+PREFGRAD_INLINE void choose_rows(int64_t rows, const Micro& m, std::integer_sequence<int, less_one...>) {
+  static constexpr void (*kernels[])(const Micro&) = {micro_kernel<in_place, less_one + 1, vectors>...};
   kernels[rows - 1](m);
 }
 
 // 1 <= rows <= kMicroRows, 1 <= columns <= kMicroColumns.
+template <bool in_place = false>
 PREFGRAD_INLINE void run_micro(int64_t rows, const Micro& m) {
-#if defined(__AVX512F__)
-  if (m.columns > 16) {
-    choose_rows<2, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13>(rows, m);
+  constexpr std::make_integer_sequence<int, kMicroRows> all{};
+  if (kMicroVectors == 1 || m.columns <= 16) {
+    choose_rows<in_place, 1>(rows, m, all);
   } else {
-    choose_rows<1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13>(rows, m);
+    choose_rows<in_place, kMicroVectors>(rows, m, all);
   }
-#elif defined(__AVX2__) && defined(__FMA__)
-  choose_rows<1, 0, 1, 2, 3, 4, 5>(rows, m);
-#else
-  choose_rows<1, 0, 1, 2, 3>(rows, m);
-#endif
 }
 
 // C = A B, or with `add` C += A B; A has `rows` lanes, B `columns`.
@@ -134,12 +140,12 @@ inline void pack_rows(const Operand& a, int64_t row, const Parts& panels, int64_
     return;
   }
   // A panel is read a little beyond its own lanes, never beyond the operand's.
-  for (int64_t k = 0; k < terms; ++k) {
+  each_terms(terms, [&](int64_t k, auto few) PREFGRAD_BODY {
     const float* const from = a.at(row, term + k);
     for (int64_t p = 0, first = 0; p < panels.parts; first += panels.count(p++)) {
-      copy_lanes(from + first, limit - row - first, to + p * kRowPanel + k * kPackLanes);
+      copy_lanes(few, from + first, a.stride, limit - row - first, to + p * kRowPanel + k * kPackLanes, kPackLanes);
     }
-  }
+  });
 }
 
 // Packs columns [column, column + columns) in panels of kMicroColumns: panel p at to + p * kColumnPanel.
@@ -151,18 +157,26 @@ inline void pack_columns(const Operand& b, int64_t column, int64_t columns, int6
     }
     return;
   }
-  for (int64_t k = 0; k < terms; ++k) {
+  each_terms(terms, [&](int64_t k, auto few) PREFGRAD_BODY {
     const float* const from = b.at(column, term + k);
     float* out = to + k * kMicroColumns;
     for (int64_t j = 0; j < columns; j += kMicroColumns, out += kColumnPanel) {
       for (int lane = 0; lane < kMicroColumns; lane += kPackLanes) {
-        copy_lanes(from + j + lane, columns - j - lane, out + lane);
+        copy_lanes(few, from + j + lane, b.stride, columns - j - lane, out + lane, kMicroColumns);
       }
     }
+  });
+}
+
+// Asks for some terms of rows in place before their panel has its turn.
+PREFGRAD_INLINE void prefetch_rows(const Operand& a, int64_t row, int64_t rows, int64_t term, int64_t stop) {
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t t = term; t < stop; t += 16) __builtin_prefetch(a.at(row + r, t));
   }
 }
 
 // Fills C[row .. row + rows, column .. column + columns]; lib/spec/gemm.ts says how much scratch that takes.
+template <bool in_place>
 inline void gemm_tile(const Gemm& g, int64_t row, int64_t rows, int64_t column, int64_t columns, float* scratch) {
   const Parts panels(rows, kMicroRows), blocks(g.terms, kGemmTerms);
   const int64_t spill_pitch = round_up(columns, 16);
@@ -172,7 +186,7 @@ inline void gemm_tile(const Gemm& g, int64_t row, int64_t rows, int64_t column, 
   for (int64_t block = 0; block < blocks.parts; ++block) {
     const int64_t term = blocks.start(block), terms = blocks.count(block);
     const bool last = block + 1 == blocks.parts;
-    pack_rows(g.a, row, panels, g.rows, term, terms, packed_a);
+    if (!in_place) pack_rows(g.a, row, panels, g.rows, term, terms, packed_a);
     for (int64_t group = 0; group < columns; group += kGemmGroup) {
       const int64_t width = columns - group < kGemmGroup ? columns - group : kGemmGroup;
       pack_columns(g.b, column + group, width, term, terms, packed_b);
@@ -180,11 +194,15 @@ inline void gemm_tile(const Gemm& g, int64_t row, int64_t rows, int64_t column, 
         const int64_t first = panels.start(p);
         for (int64_t j = 0; j < width; j += kMicroColumns) {
           const int64_t here = group + j;
+          if (in_place && p + 1 < panels.parts) {
+            const auto part = [&](int64_t at) { return term + (at < width ? at : width) * terms / width; };
+            prefetch_rows(g.a, row + panels.start(p + 1), panels.count(p + 1), part(j), part(j + kMicroColumns));
+          }
           float* const kept = spill + first * spill_pitch + here;
           Micro m;
           m.terms = terms;
-          m.a = packed_a + p * kRowPanel;
-          m.a_pitch = kPackLanes;
+          m.a = in_place ? g.a.at(row + first, term) : packed_a + p * kRowPanel;
+          m.a_pitch = in_place ? g.a.stride : kPackLanes;
           m.b = packed_b + j / kMicroColumns * kColumnPanel;
           m.b_pitch = kMicroColumns;
           m.from = block == 0 ? nullptr : kept;
@@ -195,10 +213,17 @@ inline void gemm_tile(const Gemm& g, int64_t row, int64_t rows, int64_t column, 
           m.columns = remaining < kMicroColumns ? remaining : kMicroColumns;
           m.bias = last && g.bias != nullptr ? g.bias + column + here : nullptr;
           m.add = last && g.add;
-          run_micro(panels.count(p), m);
+          run_micro<in_place>(panels.count(p), m);
         }
       }
     }
+  }
+}
+PREFGRAD_INLINE void gemm_tile(const Gemm& g, int64_t row, int64_t rows, int64_t column, int64_t columns, float* scratch) {
+  if (kRowsInPlace && g.a.terms_contiguous) {
+    gemm_tile<kRowsInPlace>(g, row, rows, column, columns, scratch);
+  } else {
+    gemm_tile<false>(g, row, rows, column, columns, scratch);
   }
 }
 

@@ -133,12 +133,26 @@ inline void pack_lanes(const float* from, int64_t stride, int64_t lanes, int64_t
   }
 }
 
-// Lanes that already lie side by side are copied; `n` of them are there, and the rest become 0.
-PREFGRAD_INLINE void copy_lanes(const float* from, int64_t n, float* to) {
-  if (n >= kPackLanes) {
-    copy_lanes(from, to);
-  } else {
-    for (int lane = 0; lane < kPackLanes; ++lane) to[lane] = lane < n ? from[lane] : 0.0f;
+// Lanes that already lie side by side are copied, four terms at a time: panels lie far apart, and to go through all of them
+// for every single term takes longer, twice as long where a row is no power of two. Calls copy(k, so many terms).
+template <int terms>
+struct TermsAbreast {};
+template <typename Copy>
+PREFGRAD_INLINE void each_terms(int64_t terms, Copy copy) {
+  int64_t k = 0;
+  for (; k + 4 <= terms; k += 4) copy(k, TermsAbreast<4>());
+  for (; k < terms; ++k) copy(k, TermsAbreast<1>());
+}
+// `n` lanes of each term are there, and the rest become 0.
+template <int terms>
+PREFGRAD_INLINE void copy_lanes(TermsAbreast<terms>, const float* from, int64_t stride, int64_t n, float* to, int64_t pitch) {
+#pragma GCC unroll 4
+  for (int term = 0; term < terms; ++term, from += stride, to += pitch) {
+    if (n >= kPackLanes) {
+      copy_lanes(from, to);
+    } else {
+      for (int lane = 0; lane < kPackLanes; ++lane) to[lane] = lane < n ? from[lane] : 0.0f;
+    }
   }
 }
 
