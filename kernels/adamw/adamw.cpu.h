@@ -95,7 +95,7 @@ inline void adamw_update(const Adamw& a, int64_t begin, int64_t end, int) {
       v = fma(beta2, v, rest2 * g * g);
       const f32x16 width = square_root(v * root) + epsilon;
       // 0 / 0 (epsilon = 0 and no gradient ever) moves nothing.
-      const f32x16 move = select(equal(m, zero), zero, m / width);
+      const f32x16 move = unless(equal(m, zero), m / width);
       return fnma(size, move, fnma(decay, p, p));
     };
     for (; i + 16 <= stop; i += 16) {

@@ -69,7 +69,7 @@ class LogisticLosses {
     const f32x16 zero = set(0.0f), one = set(1.0f), e = has_rate ? absolute(power) : power;
     const m16 positive = less_equal(zero, has_rate ? power : d);
     const f32x16 place = fma(e, set(7.0f), set(kWhole)), c = inverses_.at(place), log_c = logs_.at(place);
-    const f32x16 t = fnma_once(c, e, zero - one - c), below = select(positive, zero, d);
+    const f32x16 t = fnma_once(c, e, zero - one - c), below = unless(positive, d);
     const f32x16 p = fma(fma(fma(set(0x1.94d640p-3f), t, set(-0x1.00e798p-2f)), t, set(0x1.55575ep-2f)), t, set(-0x1.ffffc2p-2f));
     const f32x16 rest = has_rate ? fma(rate.high, below, fma(rate.low, below, log_c)) : log_c + below;
     return {fma(t * t, p, t) - rest, select(positive, e, one) / (one + e)};

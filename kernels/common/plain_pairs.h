@@ -91,7 +91,7 @@ PREFGRAD_INLINE void add_stage(const Loss& plain, int64_t i, int64_t n, PairSums
     if (__builtin_expect(has_far, 0)) plain.put_right(l, i + k, left(k));
     out.keep(k, l);
     const int64_t which = k / 16 % 2;
-    losses[which] = losses[which] + (whole ? l.loss : select(first16(left(k)), l.loss, zero));
+    losses[which] = losses[which] + (whole ? l.loss : where(first16(left(k)), l.loss));
   }
   out.close();
   sums.loss.add(losses[0] + losses[1]);

@@ -128,14 +128,14 @@ struct PpoValueTerms {
             worst = maximum(off * off, near * near);  // a NaN is in the second
             grad = slope * off;
           }
-          if (with_clip) grad = select(within, grad, zero);
+          if (with_clip) grad = where(within, grad);
           const m16 far = ~less(with_weight ? absolute(worst) : worst, far_from) & t.valid;
           if (__builtin_expect(any(far), 0)) {
             alignas(64) float slopes[16];
             store(slopes, grad);
             add_far(t.at, bits(far), far_tokens, slopes);
             grad = f32x16::load(slopes);
-            worst = select(far, zero, worst);
+            worst = unless(far, worst);
             within = within | far;
           }
           term.add(worst);

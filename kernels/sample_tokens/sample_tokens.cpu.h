@@ -64,7 +64,7 @@ inline float kth_largest(const float* p, int64_t V, int64_t k, float top) {
     const f32x16 least = f32x16::set(of_rank(rank)), one = f32x16::set(1.0f), zero = f32x16::set(0.0f);
     f32x16 count = zero;  // exact up to 2^24 in each lane
     each16(p, V, -std::numeric_limits<float>::infinity(), [&](int64_t, f32x16 x) PREFGRAD_BODY {
-      count = count + select(less_equal(least, x), one, zero);
+      count = count + where(less_equal(least, x), one);
     });
     Sum16 reached;
     reached.add(count);
@@ -75,9 +75,9 @@ inline float kth_largest(const float* p, int64_t V, int64_t k, float top) {
 
 // The sum of the weights that are at least `least`.
 inline double weight_from(const float* w, int64_t V, float least) {
-  const f32x16 bound = f32x16::set(least), zero = f32x16::set(0.0f);
+  const f32x16 bound = f32x16::set(least);
   Sum16 sum;
-  each16(w, V, 0.0f, [&](int64_t, f32x16 x) PREFGRAD_BODY { sum.add(select(less_equal(bound, x), x, zero)); });
+  each16(w, V, 0.0f, [&](int64_t, f32x16 x) PREFGRAD_BODY { sum.add(where(less_equal(bound, x), x)); });
   return sum.total();
 }
 
@@ -109,11 +109,11 @@ inline int64_t sample_row(const SampleTokens& a, const float* x, float* w, uint3
   // A temperature near 0 would make this infinite, and 0 * infinity NaN.
   const double steep = a.inverse_temperature < 3e38 ? a.inverse_temperature : 3e38;
   const f32x16 inverse = f32x16::set(static_cast<float>(steep)), largest = f32x16::set(top), least = f32x16::set(kept);
-  const f32x16 scale = f32x16::set(kWeightOne), zero = f32x16::set(0.0f);
+  const f32x16 scale = f32x16::set(kWeightOne);
   Sum16 sum;
   each16(x, a.V, -infinity, [&](int64_t i, f32x16 logit) PREFGRAD_BODY {
     const f32x16 whole = to_f32(to_i32(exp((logit - largest) * inverse) * scale));
-    store(w + i, select(less_equal(least, logit), whole, zero));
+    store(w + i, where(less_equal(least, logit), whole));
     sum.add(f32x16::load(w + i));
   });
   double total = sum.total();

@@ -71,8 +71,8 @@ inline __attribute__((noinline)) void add_raised(RowSum& row, From source, int64
       powers(y, scale, curve);
       PREFGRAD_ABREAST {
         const m16 top = equal(loaded[first + k], largests);
-        count = count + select(top, one, zero);
-        e[first + k] = select(top, zero, scale[k] * curve[k]);
+        count = count + where(top, one);
+        e[first + k] = unless(top, scale[k] * curve[k]);
         gaps[first + k] = y[k] - down;
       }
     }
