@@ -1,7 +1,6 @@
 /** When a comparison of whole models would say more about a peer's BLAS than about the peer. */
+import { threadsText, three } from './text.ts'
 import type { About } from './types.ts'
-
-const three = (n: number): string => Number(n.toPrecision(3)).toString()
 
 /**
  * Why a whole model is not compared with this peer; undefined: it may be. `peak` is the multiply-add ceiling with the same threads
@@ -17,9 +16,8 @@ export const refuseSlowGemm = (
     return 'no ratio: its matrix product cannot be held against the multiply-add peak, which `npm run build` makes measurable'
   }
   if (gemm >= atLeast * peak) return undefined
-  const where = `${threads} thread${threads === 1 ? '' : 's'}, ${isa}`
   return (
-    `no ratio: its matrix product runs at ${three(gemm)} of ${three(peak)} GFLOP/s (${where}), below ${atLeast * 100} % of the ` +
+    `no ratio: its matrix product runs at ${three(gemm)} of ${three(peak)} GFLOP/s (${threadsText(threads)}, ${isa}), below ${atLeast * 100} % of the ` +
     "peak: the machine is busy, or its BLAS is slow (Debian's PyTorch: apt-get install -y libopenblas0-pthread)"
   )
 }

@@ -1,12 +1,12 @@
 /** What a case should reach, held against what it reached. */
 import { AGAIN } from './noise.ts'
+import { threadsText, three } from './text.ts'
 import type { Goal, GoalResult, Row, Work } from './types.ts'
 
 const best = (rows: readonly Row[]): Row | undefined =>
   rows.reduce<Row | undefined>((found, row) => (found === undefined || row.min < found.min ? row : found), undefined)
 
-export const threadsText = (threads: number): string => `${threads} thread${threads === 1 ? '' : 's'}`
-const microseconds = (ms: number): string => `${Number((ms * 1e3).toPrecision(3))} us`
+const microseconds = (ms: number): string => `${three(ms * 1e3)} us`
 
 /**
  * Reached twice, by prefgrad and by prefgrad again: a goal that the two disagree about is neither met nor missed. Peers are taken at
@@ -91,7 +91,7 @@ const figure = (text: string, value: number): string =>
       ? `${value.toFixed(2)} times`
       : text.includes('a call')
         ? microseconds(value)
-        : `${Number(value.toPrecision(3))}`
+        : three(value)
 
 /** How a goal's figure is written: a share, a factor, a rate or a time; both, where they disagree about it. */
 export const goalText = ({ text, threads, reached, again, met, most }: GoalResult): string => {

@@ -1,5 +1,6 @@
 /** What a few times at growing sizes say: the power that they grow with, and how far they are from ideal. */
 import type { GrowthCurve, GrowthFit, GrowthPoint } from './growth_types.ts'
+import { threadsText } from './text.ts'
 
 const timeOf = (point: GrowthPoint, threads: number): number | undefined =>
   point.times.find((time) => time.threads === threads)?.median
@@ -60,13 +61,11 @@ export const fitGrowth = (curve: Omit<GrowthCurve, 'fits'>): GrowthFit[] => {
 /** A power above this is more than a cache that ends: the cost grows faster than the size. */
 const STEEP = 1.3
 
-const plural = (threads: number): string => `${threads} thread${threads === 1 ? '' : 's'}`
-
 /** What a curve says, in one line. */
 export const growthSentence = ({ op, letter, fixed, points, fits, stopped }: GrowthCurve): string => {
   const said = fits.map(({ threads, exponent, overIdeal }) => {
     const power = exponent === undefined ? 'the call outweighs the work' : `${letter}^${exponent.toFixed(2)}`
-    return `${power}${overIdeal === undefined ? '' : `, ${overIdeal.toFixed(2)} times the ideal at the end`} (${plural(threads)})`
+    return `${power}${overIdeal === undefined ? '' : `, ${overIdeal.toFixed(2)} times the ideal at the end`} (${threadsText(threads)})`
   })
   const last = points[points.length - 1]
   const at = fixed === '' ? '' : ` at ${fixed}`
@@ -78,7 +77,7 @@ export const steepSentences = (curves: readonly GrowthCurve[]): string[] =>
   curves.flatMap(({ op, letter, fits }) =>
     fits.flatMap(({ threads, exponent }) =>
       exponent !== undefined && exponent > STEEP
-        ? [`\`${op}\` grows as ${letter}^${exponent.toFixed(2)} on ${plural(threads)}: faster than its size.`]
+        ? [`\`${op}\` grows as ${letter}^${exponent.toFixed(2)} on ${threadsText(threads)}: faster than its size.`]
         : [],
     ),
   )

@@ -3,8 +3,7 @@ import type { CeilingKind } from './ceilings.ts'
 import { chartSvg, formatBytes, formatCount, formatTime, type LogSeries, type Panel } from './growth_chart.ts'
 import { idealTime } from './growth_fit.ts'
 import type { GrowthCurve } from './growth_types.ts'
-
-const plural = (threads: number): string => `${threads} thread${threads === 1 ? '' : 's'}`
+import { threadsText } from './text.ts'
 
 const CEILINGS: Readonly<Record<CeilingKind, string>> = {
   read: 'read',
@@ -18,7 +17,7 @@ const axis = ({ letter, fixed }: GrowthCurve): string => (fixed === '' ? letter 
 const timePanel = (curve: GrowthCurve): Panel => {
   const measured = curve.fits.map(
     ({ threads }, tone): LogSeries => ({
-      name: plural(threads),
+      name: threadsText(threads),
       tone,
       points: curve.points.flatMap(({ size, times }) =>
         times.filter((time) => time.threads === threads).map(({ median }) => [size, median] as const),
@@ -31,7 +30,7 @@ const timePanel = (curve: GrowthCurve): Panel => {
       const ms = idealTime(curve, point, threads)
       return ms === undefined ? [] : [[point.size, ms] as const]
     })
-    return [{ name: `ideal (${CEILINGS[curve.ceiling.kind]}), ${plural(threads)}`, tone, dashed: true, points }]
+    return [{ name: `ideal (${CEILINGS[curve.ceiling.kind]}), ${threadsText(threads)}`, tone, dashed: true, points }]
   })
   return {
     title: `${curve.op}: time of a call`,

@@ -9,11 +9,12 @@ import { exactOutputs, largestError } from './accuracy.ts'
 import { shapeText } from './cases/family.ts'
 import type { Ceilings } from './ceilings.ts'
 import { refuseSlowGemm } from './fairness.ts'
-import { judgeGoals, threadsText } from './goals.ts'
+import { judgeGoals } from './goals.ts'
 import type { Planned } from './plan.ts'
 import { prefgradImplementations } from './prefgrad.ts'
 import { type Samples, sampleInTurn } from './sampling.ts'
 import { summarize, withinNoise } from './statistics.ts'
+import { threadsText } from './text.ts'
 import type { About, CaseResult, Implementation, Peer, Row, Session, Setting, SharedInputs, Work } from './types.ts'
 
 /** Inputs in one raw file for other processes, written when the first of them asks. */

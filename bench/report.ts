@@ -1,15 +1,11 @@
 /** Results as text for the terminal and as Markdown for the repository. */
-import { goalText, threadsText } from './goals.ts'
+import { goalText } from './goals.ts'
 import { AGAIN } from './noise.ts'
+import { aligned, ratioText, threadsText, three } from './text.ts'
 import type { About, CaseResult, Ceiling, Environment, Row } from './types.ts'
 
-const three = (n: number): string => (n === 0 ? '0' : Number(n.toPrecision(3)).toString())
 const share = (n: number | undefined): string => (n === undefined ? '' : `${(n * 100).toFixed(0)} %`)
 const error = (n: number | undefined): string => (n === undefined ? '' : n === 0 ? '0' : n.toExponential(1))
-export const ratioText = (row: Row): string =>
-  row.ratio === undefined
-    ? ''
-    : `${row.withinNoise ? '~' : ''}${row.ratio >= 100 ? row.ratio.toFixed(0) : row.ratio.toFixed(2)}x`
 
 /** Times of very short calls read better in microseconds. */
 const timeUnit = ({ rows }: CaseResult): { name: string; scale: number } => {
@@ -38,17 +34,6 @@ export const caseTable = (result: CaseResult): string[][] => {
   ]
   const shown = columns.filter(([, cell]) => result.rows.some((row) => cell(row) !== ''))
   return [shown.map(([title]) => title), ...result.rows.map((row) => shown.map(([, cell]) => cell(row)))]
-}
-
-/** Columns padded to one width; the first is aligned left, the others right. */
-export const aligned = (table: readonly string[][]): string[] => {
-  const widths = table[0].map((_, c) => Math.max(...table.map((row) => row[c].length)))
-  return table.map((row) =>
-    row
-      .map((cell, c) => (c === 0 ? cell.padEnd(widths[c]) : cell.padStart(widths[c])))
-      .join('  ')
-      .trimEnd(),
-  )
 }
 
 export const markdown = (table: readonly string[][]): string[] => {

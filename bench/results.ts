@@ -9,6 +9,7 @@ import { growthSvg } from './growth_plot.ts'
 import type { GrowthCurve } from './growth_types.ts'
 import { type Kept, resultsMarkdown } from './results_markdown.ts'
 import type { TaxResult } from './tax.ts'
+import { slug } from './text.ts'
 import type { Results } from './types.ts'
 
 /** Everything that one run measured. */
@@ -24,13 +25,8 @@ export interface FullResults extends Results {
 export const RESULTS_FOLDER = join(packageRoot, 'bench/results')
 
 /** `2026-01-31-cpu-avx512.json`. */
-export const fileName = ({ date, device }: { date: string; device: string }): string => {
-  const slug = device
-    .toLowerCase()
-    .replaceAll(/[^a-z0-9]+/g, '-')
-    .replaceAll(/^-|-$/g, '')
-  return `${date.slice(0, 10)}-${slug}.json`
-}
+export const fileName = ({ date, device }: { date: string; device: string }): string =>
+  `${date.slice(0, 10)}-${slug(device)}.json`
 
 /** One SVG for each op, into a folder; returns their paths. */
 export const writePlots = async (curves: readonly GrowthCurve[], folder: string): Promise<string[]> => {

@@ -1,7 +1,7 @@
 /** The results of a run in short: one line a case, and where prefgrad loses. */
-import { threadsText } from './goals.ts'
+
 import { formatTime } from './growth_chart.ts'
-import { ratioText } from './report.ts'
+import { ratioText, threadsText } from './text.ts'
 import type { CaseResult, Row } from './types.ts'
 
 /** What counts as a comparison: not prefgrad in other ways, not a ceiling, nothing that failed. */

@@ -8,9 +8,9 @@ import type { Tensor } from '../lib/tensor.ts'
 import { shapeText } from './cases/family.ts'
 import { families } from './cases/index.ts'
 import { opNamed } from './prefgrad.ts'
-import { aligned } from './report.ts'
 import { quantile } from './statistics.ts'
 import { record, replay } from './tax_replay.ts'
+import { aligned, threadsText } from './text.ts'
 
 /** Calls that make up a step. */
 export interface TaxStep {
@@ -162,7 +162,7 @@ export const measureTax = async ({
   for (const count of threads) {
     const device = await openDevice('cpu', { threads: count, isa })
     for (const step of list) {
-      progress(`${step.name}, ${count} thread${count === 1 ? '' : 's'}`)
+      progress(`${step.name}, ${threadsText(count)}`)
       const { prepared, drivers, recording } = prepareStep(step, device)
       // The compiler at run time has seen every way before the first round counts.
       for (const driver of drivers) timeSteps(driver.step, steps)
@@ -213,14 +213,14 @@ export const taxTable = ({ native, noise, ways }: TaxResult): string[][] => [
 ]
 
 export const taxTitle = ({ step, calls, threads, steps, rounds }: TaxResult): string =>
-  `${step} (${calls.join(', ')}), ${threads} thread${threads === 1 ? '' : 's'}, ${steps} steps in ${rounds} turns`
+  `${step} (${calls.join(', ')}), ${threadsText(threads)}, ${steps} steps in ${rounds} turns`
 
 /** The longest step that still counts as call overhead, where a share says nothing. */
 const SHORT_US = 200
 /** The goals: at most 5 % of a step of 200 us or more, at most 15 us of a shorter one; no verdict where noise decides. */
 export const taxSentence = ({ step, native, noise, ways, calls, threads }: TaxResult): string => {
   const [{ way, perCall, share }] = ways
-  const where = `${step} on ${threads} thread${threads === 1 ? '' : 's'}`
+  const where = `${step} on ${threadsText(threads)}`
   const more = perCall * calls.length
   const [limit, goal] = native >= SHORT_US ? [0.05 * native, 'at most 5 %'] : [15, 'at most 15 us']
   const isUnsure = Math.abs(more - limit) <= noise * calls.length

@@ -8,10 +8,11 @@ import { planAll } from '../bench/gpu/cases/index.ts'
 import { readCommand } from '../bench/gpu/command.ts'
 import { rowsOf, upload, wholeOf } from '../bench/gpu/data.ts'
 import { goalText, judgeGoals } from '../bench/gpu/goals.ts'
-import { summarize } from '../bench/gpu/measure.ts'
+import { compareRows } from '../bench/gpu/measure.ts'
 import { caseText, goalLines } from '../bench/gpu/report.ts'
 import { runGpuBench } from '../bench/gpu/run.ts'
 import type { CaseResult, Goal, Input, Results, Row } from '../bench/gpu/types.ts'
+import { summarize } from '../bench/statistics.ts'
 import { openDevice } from '../lib/index.ts'
 import { cudaDevices } from './cuda_world.ts'
 import { refusal } from './worked.ts'
@@ -21,7 +22,9 @@ const emulated = { skip: (await cudaDevices()).includes('cuda:emulated') ? false
 const rowWith = (times: Partial<Record<string, number>>, more: Partial<Row> = {}): Row => ({
   implementation: 'prefgrad',
   peer: 'prefgrad',
-  times: Object.fromEntries(Object.entries(times).map(([measure, ms]) => [measure, summarize([ms!])])),
+  times: Object.fromEntries(
+    Object.entries(times).map(([measure, ms]) => [measure, { samples: 1, ...summarize([ms!]) }]),
+  ),
   ...more,
 })
 
@@ -105,6 +108,36 @@ describe('gpu bench', () => {
       'NOT MET: a whole call at most 5.0 % longer: 50.0 %',
     )
     assert.equal(goalText(judge(atMost, rowWith({}))), 'not measured: cold at most 0.5 ms')
+  })
+
+  test('what differs less than prefgrad does from itself, or overlaps with it, is marked', () => {
+    const rows = [1, 1.1, 1.09, 0.92, 1.12, 2].map((cold) => rowWith({ cold }))
+    rows[5].failed = 'wrong result'
+    // |1.1 - 1| = 0.1: 1.09 and 0.92 are nearer to 1, 1.12 is not.
+    assert.equal(Number(compareRows(rows)!.toFixed(9)), 0.1)
+    const marks = rows.map(({ ratio, withinNoise = false }) => [ratio, withinNoise])
+    assert.deepEqual(marks.slice(2), [
+      [1.09, true],
+      [0.92, true],
+      [1.12, false],
+      [undefined, false],
+    ])
+    const wide = { ...rowWith({}), times: { cold: { samples: 5, ...summarize([0.9, 1.1, 1.3, 1.5, 1.7]) } } }
+    const close = [rowWith({ cold: 1 }), rowWith({ cold: 1 }), wide, rowWith({ cold: 1.01 })]
+    assert.equal(compareRows(close), 0)
+    // p20 to p80 of the third: 1.06 to 1.54, beside 1.
+    assert.deepEqual(
+      close.slice(2).map(({ withinNoise }) => withinNoise),
+      [false, false],
+    )
+    const spread = [{ ...wide }, { ...wide }, rowWith({ cold: 1.5 })]
+    compareRows(spread)
+    assert.equal(spread[2].withinNoise, true)
+    const shown = { op: 'gae', shape: '4x8', dtype: 'f32', bytes: 1, unit: 'GB/s', ceiling: 'copy', goals: [] } as const
+    const text = caseText({ ...shown, goals: [], rows: rows.slice(0, 5) })
+    assert.match(text, /~1\.09x/)
+    assert.match(text, / 1\.12x/)
+    assert.equal(compareRows([rowWith({})]), undefined)
   })
 
   test('what failed and what was left out is said', () => {

@@ -1,8 +1,8 @@
 /** What a case should reach on an H200, held against what it reached. */
+import { three } from '../text.ts'
 import type { Goal, GoalResult, Row } from './types.ts'
 
-const microseconds = (ms: number): string =>
-  ms < 0.1 ? `${Number((ms * 1e3).toPrecision(3))} us` : `${Number(ms.toPrecision(3))} ms`
+const microseconds = (ms: number): string => (ms < 0.1 ? `${three(ms * 1e3)} us` : `${three(ms)} ms`)
 const percent = (share: number): string => `${(share * 100).toFixed(1)} %`
 
 const judge = (goal: Goal, row: Row, rateOf: (name: string) => number | undefined): GoalResult => {

@@ -3,13 +3,13 @@
 import { loadAddon } from '../../lib/backends/native.ts'
 import type { Device } from '../../lib/device.ts'
 import { largestError } from '../accuracy.ts'
-import { quantile } from '../statistics.ts'
+import { selfNoise, summarize, withinNoise } from '../statistics.ts'
 import { caseName } from './cases/index.ts'
 import { judgeGoals } from './goals.ts'
 import { exactOutputs } from './judge.ts'
 import type { Own } from './own.ts'
 import type { Peers } from './peers.ts'
-import type { Subject, Summary, Work } from './types.ts'
+import type { Subject, Work } from './types.ts'
 import { type CaseResult, type Ceiling, MEASURES, type Measure, type Planned, type Row } from './types.ts'
 
 /** Samples that are taken of a subject before the next one has its turn, while they are short. */
@@ -31,12 +31,6 @@ export interface Tools {
   samples: number
   /** Those measured before: some goals compare cases. */
   done: readonly CaseResult[]
-}
-
-export const summarize = (samples: readonly number[]): Summary => {
-  const sorted = [...samples].sort((a, b) => a - b)
-  const [p20, median, p80] = [0.2, 0.5, 0.8].map((share) => quantile(sorted, share))
-  return { samples: sorted.length, min: sorted[0], median, p20, p80 }
 }
 
 interface Taken {
@@ -140,7 +134,7 @@ const toRow = async (
   const summaries: Row['times'] = {}
   for (const measure of MEASURES) {
     const taken = times[measure]
-    if (taken !== undefined && taken.length > 0) summaries[measure] = summarize(taken)
+    if (taken !== undefined && taken.length > 0) summaries[measure] = { samples: taken.length, ...summarize(taken) }
   }
   const rate = summaries.cold === undefined ? undefined : rateOf(work, summaries.cold.median)
   const ceiling = ceilings.find(({ name }) => name === work.ceiling)
@@ -155,12 +149,22 @@ const toRow = async (
   }
 }
 
-const finish = (work: Work, rows: Row[], { done }: Tools): CaseResult => {
-  const [first, again] = rows.map((row) => row.times.cold?.median)
-  for (const row of rows) {
-    const cold = row.times.cold?.median
-    if (first !== undefined && cold !== undefined && row.failed === undefined) row.ratio = cold / first
+/** Holds every row's cold times against those of the first; returns how far the first is from itself, which the second row is. */
+export const compareRows = (rows: readonly Row[]): number | undefined => {
+  const [first, again] = rows.map(({ times }) => times.cold)
+  if (first === undefined) return undefined
+  const noise = again === undefined ? undefined : selfNoise(first, again)
+  for (const [i, row] of rows.entries()) {
+    const { cold } = row.times
+    if (cold === undefined || row.failed !== undefined) continue
+    row.ratio = cold.median / first.median
+    if (i > 0) row.withinNoise = withinNoise(cold, first) || Math.abs(row.ratio - 1) <= (noise ?? 0)
   }
+  return noise
+}
+
+const finish = (work: Work, rows: Row[], { done }: Tools): CaseResult => {
+  const noise = compareRows(rows)
   const result: CaseResult = {
     op: work.op,
     shape: work.shape,
@@ -169,7 +173,7 @@ const finish = (work: Work, rows: Row[], { done }: Tools): CaseResult => {
     ...(work.flops === undefined ? {} : { flops: work.flops }),
     unit: work.flops === undefined ? 'GB/s' : 'TFLOP/s',
     ceiling: work.ceiling,
-    ...(first === undefined || again === undefined ? {} : { noise: Math.abs(again / first - 1) }),
+    ...(noise === undefined ? {} : { noise }),
     rows,
     goals: [],
     ...(work.note === undefined ? {} : { note: work.note }),

@@ -1,22 +1,11 @@
 /** Results of the GPU bench as text. */
+
+import { aligned, ratioText, three } from '../text.ts'
 import { caseName } from './cases/index.ts'
 import { goalText } from './goals.ts'
 import type { CaseResult, Ceiling, Environment, Measure, PeerAbout, Planned, Results, Row } from './types.ts'
 
-const three = (n: number): string => (n === 0 ? '0' : Number(n.toPrecision(3)).toString())
-
 const nameOf = ({ op, shape, dtype }: CaseResult): string => caseName({ op, shape, dtype: dtype as Planned['dtype'] })
-
-/** Columns padded to one width; the first is aligned left, the others right. */
-export const aligned = (table: readonly string[][]): string[] => {
-  const widths = table[0].map((_, c) => Math.max(...table.map((row) => row[c].length)))
-  return table.map((row) =>
-    row
-      .map((cell, c) => (c === 0 ? cell.padEnd(widths[c]) : cell.padStart(widths[c])))
-      .join('  ')
-      .trimEnd(),
-  )
-}
 
 const caseTable = ({ rows, unit }: CaseResult): string[][] => {
   const own = rows[0]?.times.cold?.median
@@ -34,7 +23,7 @@ const caseTable = ({ rows, unit }: CaseResult): string[][] => {
     ['p20-p80', spread],
     [unit, ({ rate }) => (rate === undefined ? '' : three(rate))],
     ['of ceiling', ({ ofCeiling }) => (ofCeiling === undefined ? '' : `${(ofCeiling * 100).toFixed(0)} %`)],
-    ['vs prefgrad', ({ ratio }) => (ratio === undefined ? '' : `${ratio.toFixed(2)}x`)],
+    ['vs prefgrad', ratioText],
     [`warm ${timeUnit}`, (row) => time(row, 'warm')],
     [`full ${timeUnit}`, (row) => time(row, 'full')],
     [`enqueue ${timeUnit}`, (row) => time(row, 'enqueue')],

@@ -5,6 +5,7 @@ import { pathToFileURL } from 'node:url'
 import { PrefgradError } from '../../lib/errors.ts'
 import { openDevice } from '../../lib/index.ts'
 import { refuse } from '../../lib/refuse.ts'
+import { slug } from '../text.ts'
 import { caseName, planAll } from './cases/index.ts'
 import { type Command, readCommand, USAGE } from './command.ts'
 import { askDriver, readEnvironment } from './environment.ts'
@@ -48,12 +49,6 @@ const bestCeilings = (ceilings: readonly Ceiling[]): Ceiling[] => {
   for (const one of ceilings) if (one.rate > (best.get(one.name)?.rate ?? 0)) best.set(one.name, one)
   return [...best.values()]
 }
-
-const slug = (text: string): string =>
-  text
-    .toLowerCase()
-    .replaceAll(/[^a-z0-9]+/g, '-')
-    .replaceAll(/^-|-$/g, '')
 
 const save = async (results: Results, { json, results: folder }: Command): Promise<string[]> => {
   const text = `${JSON.stringify(results, null, 1)}\n`

@@ -2,6 +2,7 @@
 import type { Device } from '../../lib/device.ts'
 import type { Dtype } from '../../lib/dtype.ts'
 import type { Tensor } from '../../lib/tensor.ts'
+import type { Summary as Quantiles } from '../statistics.ts'
 import type { Operand, OptionValue } from '../types.ts'
 
 /**
@@ -96,12 +97,8 @@ export interface Subject {
   outputs(): Promise<Record<string, ArrayLike<number>>>
 }
 
-export interface Summary {
+export interface Summary extends Quantiles {
   samples: number
-  min: number
-  median: number
-  p20: number
-  p80: number
 }
 
 /** A line of a table: milliseconds a call. */
@@ -114,6 +111,8 @@ export interface Row {
   ofCeiling?: number
   /** Its median cold time over prefgrad's. */
   ratio?: number
+  /** This run cannot tell its cold time from prefgrad's. */
+  withinNoise?: boolean
   maxError?: number
   failed?: string
 }
