@@ -32,7 +32,7 @@ On what
                       first case of every op comes before the second ones, and less is compiled
 
 Where to
-  --json FILE         write the results as JSON
+  --json FILE         write the results as JSON, after every case: who stops the bench keeps what was measured
   --plots FOLDER      write the plots as SVG; means --growth
 
 Every implementation of a case works on the same inputs, is compared with float64 at sampled rows, and is timed in turn

@@ -22,7 +22,7 @@ import { aboutLines, busyLines, caseText, ceilingLines, environmentLines, LEGEND
 import { type FullResults, RESULTS_FOLDER, saveResults, writePlots, writeReport } from './results.ts'
 import { lossSentences } from './results_summary.ts'
 import { measureTax, type TaxResult, taxText } from './tax.ts'
-import type { CaseResult, Ceiling, Environment, Peer, Results } from './types.ts'
+import type { Ceiling, Environment, Peer, Results } from './types.ts'
 import { planWebgpu, WebgpuBench } from './webgpu.ts'
 import { openTimed } from './webgpu_clock.ts'
 
@@ -70,34 +70,36 @@ interface Out {
   print: Print
   /** Told what is being done. */
   progress: Print
+  /** Told of what was measured so far, after every case: whoever stops the bench keeps it. */
+  keep: (results: FullResults) => Promise<void>
 }
 
-/** The cases that were begun before `deadline` (ms, as performance.now() has it), and the names of the others. */
+/** Adds to `results` the cases that were begun before `deadline` (ms, as performance.now() has it), and the names of the others. */
 const measureCases = async (
   bench: Bench,
   planned: readonly Planned[],
   deadline: number,
-  print: Print,
-): Promise<{ cases: CaseResult[]; left: string[] }> => {
-  const cases: CaseResult[] = []
-  const left: string[] = []
+  results: FullResults,
+  { print, keep }: Out,
+): Promise<void> => {
   for (const one of planned) {
     for (const isa of one.isas) {
       if (performance.now() > deadline) {
-        left.push(`${one.family.op} ${shapeText(one.shape)} ${one.dtype}, ${isa}`)
+        results.left ??= []
+        results.left.push(`${one.family.op} ${shapeText(one.shape)} ${one.dtype}, ${isa}`)
         continue
       }
       const result = await bench.run(one, isa)
       result.rows = markNoise(result.rows)
-      cases.push(result)
+      results.cases.push(result)
       print(caseText(result))
+      await keep(results)
     }
   }
-  return { cases, left }
 }
 
 const measureAll = async (command: Command, environment: Environment, out: Out): Promise<FullResults> => {
-  const { print, progress } = out
+  const { print, progress, keep } = out
   const deadline = performance.now() + command.seconds * 1000
   const planned = command.parts.includes('cases') ? planCases(command, environment.isas) : []
   refuseIsas(command, environment.isas)
@@ -116,26 +118,20 @@ const measureAll = async (command: Command, environment: Environment, out: Out):
   const isHasty = Number.isFinite(command.seconds)
   const inOrder = isHasty ? everyOpFirst(planned) : planned
   const bench = new Bench({ ceilings: loaded, peers: usable, threads, repeats: command.repeats, isHasty, progress })
+  const results: FullResults = { schema: 1, environment, ceilings, peers: [], missing, cases: [] }
   try {
-    const { cases, left } = await measureCases(bench, inOrder, deadline, print)
-    const peers = await bench.about()
-    print([...aboutLines(peers), ...slowPeerLines(peers, ceilings)].join('\n'))
-    if (left.length > 0) print(`left out after ${command.seconds} s (--seconds, --op): ${left.join('; ')}`)
+    await measureCases(bench, inOrder, deadline, results, out)
+    results.peers = await bench.about()
+    print([...aboutLines(results.peers), ...slowPeerLines(results.peers, ceilings)].join('\n'))
+    const { left } = results
+    if (left !== undefined) print(`left out after ${command.seconds} s (--seconds, --op): ${left.join('; ')}`)
+    await keep(results)
     const isa = command.isas?.[0] ?? environment.isas[0]
     const setting = { threads, isa, ceilings: loaded }
-    const growth = command.parts.includes('growth') ? await growthOf(command, setting, out) : undefined
-    const tax = command.parts.includes('tax') ? await taxOf(setting, out) : undefined
-    return {
-      schema: 1,
-      environment,
-      ceilings,
-      peers,
-      missing,
-      cases,
-      ...(left.length > 0 && { left }),
-      ...(growth && { growth }),
-      ...(tax && { tax }),
-    }
+    if (command.parts.includes('growth')) results.growth = await growthOf(command, setting, out)
+    await keep(results)
+    if (command.parts.includes('tax')) results.tax = await taxOf(setting, out)
+    return results
   } finally {
     await bench.close()
   }
@@ -165,7 +161,11 @@ const taxOf = async ({ threads, isa }: PartSetting, { print, progress }: Out): P
   return results
 }
 
-const measureWebgpu = async (command: Command, about: Environment, { print, progress }: Out): Promise<FullResults> => {
+const measureWebgpu = async (
+  command: Command,
+  about: Environment,
+  { print, progress, keep }: Out,
+): Promise<FullResults> => {
   const { repeats, software } = command
   const bench = await WebgpuBench.open(await openTimed(software), repeats)
   try {
@@ -174,13 +174,23 @@ const measureWebgpu = async (command: Command, about: Environment, { print, prog
     print([...environmentLines(environment), `timed by ${clock}`].join('\n'))
     const ceiling = await bench.ceiling(software)
     print(`\n${ceilingLines([ceiling]).join('\n')}\n`)
-    const cases: CaseResult[] = []
+    const results: FullResults = {
+      schema: 1,
+      environment,
+      ceilings: [ceiling],
+      peers: [],
+      missing: [],
+      cases: [],
+      clock,
+    }
     for (const one of planWebgpu(planCases(command, about.isas), software, command.shapes !== undefined)) {
       progress(`${one.family.op} ${shapeText(one.shape)} ${one.dtype}`)
-      cases.push(await bench.run(one, ceiling))
-      print(caseText(cases[cases.length - 1]))
+      const result = await bench.run(one, ceiling)
+      results.cases.push(result)
+      print(caseText(result))
+      await keep(results)
     }
-    return { schema: 1, environment, ceilings: [ceiling], peers: [], missing: [], cases, clock }
+    return results
   } finally {
     bench.dispose()
   }
@@ -227,7 +237,10 @@ export const runBench = async (
   if (command.json !== undefined) await mayWrite(command.json)
   const begun = performance.now()
   const measure = command.device === 'webgpu' ? measureWebgpu : measureAll
-  const results = await measure(command, await readEnvironment(words), { print, progress })
+  const keep = async (results: FullResults): Promise<void> => {
+    if (command.json !== undefined) await writeFile(command.json, `${JSON.stringify(results, null, 1)}\n`)
+  }
+  const results = await measure(command, await readEnvironment(words), { print, progress, keep })
   const goals = results.cases.flatMap((one) => one.goals).filter(({ reached }) => reached !== undefined)
   const met = goals.filter((goal) => goal.met).length
   const unsure = goals.filter((goal) => goal.met === undefined).length
@@ -237,7 +250,7 @@ export const runBench = async (
     goals.length === 0 ? '' : `${met} of ${goals.length} goals met${unsure === 0 ? '' : `, ${unsure} not told`}; `
   print(`${said}${seconds} s; load average now ${load().join(', ')}`)
   for (const line of busyLines(results.environment)) print(line)
-  if (command.json !== undefined) await writeFile(command.json, `${JSON.stringify(results, null, 1)}\n`)
+  await keep(results)
   if (command.plots !== undefined) print(`wrote ${(await writePlots(results.growth ?? [], command.plots)).join(', ')}`)
   if (command.save) print(`wrote ${(await saveResults(results)).join(', ')}`)
   return results

@@ -56,6 +56,25 @@ describe('bench', () => {
     }
   })
 
+  test('what was measured before a run is stopped is kept', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'bench-test-'))
+    try {
+      const json = join(folder, 'results.json')
+      const words = '--op tokenLogprobs --shape 8x300 --dtype f32,bf16 --threads 1 --peers none --repeats 3'
+      const stopAtSecond = (text: string) => {
+        if (text.startsWith('tokenLogprobs [8x300] bf16')) throw new Error('stopped')
+      }
+      await assert.rejects(runBench([...words.split(' '), '--json', json], stopAtSecond), /stopped/)
+      const { cases }: Results = JSON.parse(readFileSync(json, 'utf8'))
+      assert.deepEqual(
+        cases.map(({ dtype }) => dtype),
+        ['f32'],
+      )
+    } finally {
+      rmSync(folder, { recursive: true })
+    }
+  })
+
   test('what is not known is answered with what was probably meant', async () => {
     await assert.rejects(
       runBench(['--op', 'tokenLogprob'], () => {}),

@@ -54,6 +54,7 @@ struct PpoTokenTerms {
   double coefficient;
   const PpoEdges& edges;
   f32x16 factor, far_from;
+  bool adds;  // to the gradients that are there
 
   PpoTokenTerms(const PpoPolicyLoss& args, int64_t b, const PpoEdges& clips)
       : a(args),
@@ -61,16 +62,16 @@ struct PpoTokenTerms {
         edges(clips),
         factor(f32x16::set(static_cast<float>(coefficient))),
         // Where f32 does not hold the factor of the gradients, every token is far.
-        far_from(f32x16::set(coefficient == 0.0 || is_moderate(coefficient) ? kFar : 0.0f)) {}
+        far_from(f32x16::set(coefficient == 0.0 || is_moderate(coefficient) ? kFar : 0.0f)),
+        adds((args.accumulate & 2) != 0) {}
 
   PREFGRAD_INLINE PpoPolicySums chunk(int64_t first, int64_t count) const {
     PpoExactTerms exact(PpoClip(a), coefficient);
     PpoChunkSums near;
     for (int64_t i = 0; i < count; i += kStage) {
       const Span s{first + i, i + kStage < count ? kStage : count - i};
-      const bool add = (a.accumulate & 2) != 0;
       if (!any_valid(a.valid, s)) {
-        each_block(a.valid, s.start, s.length, [&](const auto& t) PREFGRAD_BODY { t.clear(a.grad_logprob, add); });
+        each_block(a.valid, s.start, s.length, [&](const auto& t) PREFGRAD_BODY { t.clear(a.grad_logprob, adds); });
         continue;
       }
       Stage stage;
@@ -118,7 +119,6 @@ struct PpoTokenTerms {
   // Its ratios; and gradients go to their places, not before nothing else is read: they may be those of log-probabilities.
   template <bool has_far>
   PREFGRAD_INLINE void add_ratios(Span s, const Stage& stage, PpoStageSums& sums, PpoExactTerms& exact) const {
-    const bool add = (a.accumulate & 2) != 0;
     each_block(a.valid, s.start, s.length, [&](const auto& t) PREFGRAD_BODY {
       const int64_t k = t.at - s.start;
       m16 counted = t.valid;
@@ -133,7 +133,7 @@ struct PpoTokenTerms {
       const f32x16 compared = select(counted, r, f32x16::set(std::numeric_limits<float>::quiet_NaN()));
       sums.smallest = minimum(compared, sums.smallest);
       sums.largest = maximum(compared, sums.largest);
-      t.store(a.grad_logprob, stage.slope_at(k), add);
+      t.store(a.grad_logprob, stage.slope_at(k), adds);
     });
   }
 
