@@ -118,6 +118,48 @@ for (const T of [1000, 1_000_000]) {
   })
 }
 
+test('a gap that costs no decay changes no bit, in sequences of every length', () => {
+  for (let T = 2; T <= 49; T++) {
+    const [rewards, values, nextValues] = [1, 2, 3].map((seed) => normals(seed, T))
+    const ends = [4, 5].map((seed) => Uint8Array.from(normals(seed, T), (x) => Number(x > 1.5)))
+    // What does not count is NaN, and stands before step `gap`.
+    const gap = 1 + (T % (T - 1))
+    const apart = <A extends Float32Array | Uint8Array>(x: A, filler: number) => {
+      const data = new (x.constructor as new (length: number) => A)(T + 1).fill(filler) as A
+      data.set(x.subarray(0, gap))
+      data.set(x.subarray(gap), gap + 1)
+      return { data, shape: [1, T + 1] }
+    }
+    const whole = <A extends Float32Array | Uint8Array>(data: A) => ({ data, shape: [1, T] })
+    const inputs = (place: typeof whole | typeof apart) => ({
+      rewards: place(rewards, Number.NaN),
+      values: place(values, Number.NaN),
+      nextValues: place(nextValues, Number.NaN),
+      terminated: place(ends[0], 1),
+      truncated: place(ends[1], 1),
+    })
+    const valid = apart(new Uint8Array(T).fill(1), 0)
+    const options = { gamma: 0.99, lambda: 0.95 }
+    for (const name of ['advantages', 'returns'] as const) {
+      sameBits(
+        gae({ ...inputs(apart), valid }, options)[name].data.filter((_, t) => t !== gap),
+        gae(inputs(whole), options)[name].data,
+      )
+      // Without next values, those of the step behind it follow, and the bootstrap.
+      const less = (place: typeof whole | typeof apart) => ({
+        ...inputs(place),
+        nextValues: undefined,
+        truncated: undefined,
+        bootstrap: f32(2),
+      })
+      sameBits(
+        gae({ ...less(apart), valid }, options)[name].data.filter((_, t) => t !== gap),
+        gae(less(whole), options)[name].data,
+      )
+    }
+  }
+})
+
 test('packed sequences equal padded ones bit for bit, in both modes', () => {
   const lengths = [4097, 1, 0, 513]
   const N = 4097 + 1 + 513

@@ -109,11 +109,10 @@ inline void scatter_steps(const Gae& a, const GaeWalk& walk, int64_t n, GaeBlock
   block.scatter(block.returns, returns);
 }
 
-// Is there a truncated step among the first `steps` whose next value is missing? The last of all has the bootstrap.
-inline bool has_open_cut(const Gae& a, const GaeWalk& walk, int64_t steps) {
+// Is there a truncated step whose next value is missing? The last has the bootstrap.
+PREFGRAD_INLINE bool has_open_cut(const Gae& a, const GaeWalk& walk) {
   if (a.truncated == nullptr || a.next_values != nullptr) return false;
-  if (steps == walk.steps && a.bootstrap != nullptr) --steps;
-  const int64_t start = walk.start;
+  const int64_t start = walk.start, steps = a.bootstrap != nullptr ? walk.steps - 1 : walk.steps;
   uint8_t open = 0;
   for (int64_t i = start; i < start + steps; ++i) {
     open = static_cast<uint8_t>(open | (a.truncated[i] != 0 && (a.terminated == nullptr || a.terminated[i] == 0)));
@@ -122,26 +121,35 @@ inline bool has_open_cut(const Gae& a, const GaeWalk& walk, int64_t steps) {
 }
 
 // One lambda over one sequence. Outputs that are not wanted are null; tokens that do not count are 0 already.
-inline void gae_sequence(const Gae& a, GaeWalk walk, bool gapless, double lambda, float* advantages, float* returns) {
+inline __attribute__((noinline)) void gae_gathered(const Gae& a, GaeWalk walk, const GaeFactors& factors, float* advantages,
+                                                   float* returns) {
   GaeBlock block;
-  const double decay = a.gamma * lambda;
-  // Steps that lie side by side are scanned where they are, in whole groups.
-  int64_t direct = gapless ? walk.steps / 16 * 16 : 0;
-  if (has_open_cut(a, walk, direct)) direct = 0;
   double carry = 0.0;
-  for (int64_t end = walk.steps; end > direct;) {
-    int64_t first = (end - 1) / kGaeBlock * kGaeBlock;
-    if (first < direct) first = direct;
+  for (int64_t end = walk.steps, first; end > 0; end = first) {
+    first = (end - 1) / kGaeBlock * kGaeBlock;
     const int64_t n = end - first;
     gather_steps(a, walk, first, n, block);
-    scan_steps(block.steps(), (n + 15) / 16 * 16, a.gamma, decay, carry, block.advantage, block.returns);
+    scan_steps(block.steps(), (n + 15) / 16 * 16, factors, carry, block.advantage, block.returns);
     scatter_steps(a, walk, n, block, advantages, returns);
-    end = first;
   }
-  const auto from_start = [&](auto* p) { return p == nullptr ? p : p + walk.start; };
-  const Steps steps{from_start(a.rewards),    from_start(a.values),    from_start(a.next_values),
-                    from_start(a.terminated), from_start(a.truncated), walk.following};
-  scan_steps(steps, direct, a.gamma, decay, carry, from_start(advantages), from_start(returns));
+}
+// The same where steps lie side by side: they are scanned where they are, in groups of sixteen counted from the first.
+PREFGRAD_INLINE void gae_sequence(const Gae& a, const GaeWalk& walk, bool gapless, const GaeFactors& factors, float* advantages,
+                                  float* returns) {
+  if (!gapless || has_open_cut(a, walk)) return gae_gathered(a, walk, factors, advantages, returns);
+  const auto from = [&](auto* p, int64_t step) PREFGRAD_BODY { return p == nullptr ? p : p + walk.start + step; };
+  const auto steps_from = [&](int64_t i, float behind) PREFGRAD_BODY -> Steps {
+    return {from(a.rewards, i), from(a.values, i), from(a.next_values, i), from(a.terminated, i), from(a.truncated, i), behind};
+  };
+  const int64_t whole = walk.steps / 16 * 16;
+  double carry = 0.0;
+  float behind = walk.following;
+  if (whole < walk.steps) {
+    const Steps last = steps_from(whole, behind);
+    behind = last.value[0];  // before an output in the same place is written
+    scan_few(last, walk.steps - whole, factors, carry, from(advantages, whole), from(returns, whole));
+  }
+  scan_steps(steps_from(0, behind), whole, factors, carry, from(advantages, 0), from(returns, 0));
 }
 
 inline void gae_forward(const Gae& a, int64_t begin, int64_t end, int) {
@@ -150,6 +158,7 @@ inline void gae_forward(const Gae& a, int64_t begin, int64_t end, int) {
     return;
   }
   if (end > a.B) end = a.B;
+  GaeFactors factors(a.gamma, a.lambda), value_factors(a.gamma, a.value_lambda);
   // The last sequence first: within one the steps go backwards too, and memory is read in one direction.
   for (int64_t b = end - 1; b >= begin; --b) {
     const Span span = span_of(a, b);
@@ -166,12 +175,12 @@ inline void gae_forward(const Gae& a, int64_t begin, int64_t end, int) {
     if (count == 0) continue;
     const GaeWalk walk{b, start, a.mask_mode == 0 ? count : behind - start, behind,
                        a.bootstrap != nullptr ? a.bootstrap[b] : 0.0f};
-    const double lambda = a.lambdas != nullptr ? static_cast<double>(a.lambdas[b]) : a.lambda;
+    if (a.lambdas != nullptr && a.lambdas[b] != factors.lambda) factors = GaeFactors(a.gamma, a.lambdas[b]);
     if (a.value_lambda != a.value_lambda) {
-      gae_sequence(a, walk, gapless, lambda, a.advantages, a.returns);
+      gae_sequence(a, walk, gapless, factors, a.advantages, a.returns);
     } else {
-      gae_sequence(a, walk, gapless, lambda, a.advantages, nullptr);
-      gae_sequence(a, walk, gapless, a.value_lambda, nullptr, a.returns);
+      gae_sequence(a, walk, gapless, factors, a.advantages, nullptr);
+      gae_sequence(a, walk, gapless, value_factors, nullptr, a.returns);
     }
   }
 }

@@ -28,11 +28,19 @@ PREFGRAD_INLINE f64x8 compose(f64x8 a, f64x8 x, f64x8 b) {
   return fma(a, cuts ? select(equal(a, f64x8::set(0.0)), f64x8::set(0.0), x) : x, b);
 }
 
+// gamma, and what follows from gamma lambda.
+struct GaeFactors {
+  double lambda, decay;
+  f64x8 gamma;
+  Decays decays;
+  GaeFactors(double gamma_one, double lambda_one)
+      : lambda(lambda_one), decay(gamma_one * lambda_one), gamma(f64x8::set(gamma_one)), decays(decays_of(f64x8::set(decay))) {}
+};
+
 // What holds for a whole stretch. Either output may be null.
 struct Scan {
   Steps steps;
-  f64x8 gamma;
-  Decays decays;
+  const GaeFactors& factors;
   float *advantages, *returns;
 };
 
@@ -52,16 +60,16 @@ PREFGRAD_INLINE void store_eight(const Scan& s, int64_t i, f64x8 sums, f64x8 val
 template <bool cuts>
 PREFGRAD_INLINE void scan_sixteen(const Scan& s, int64_t i, m16 end, m16 cut, Behind& behind) {
   const f64x8 zero = f64x8::set(0.0);
-  const Decays a_1 = cuts ? decays_of(select(high_half(cut), zero, s.decays.one)) : s.decays;
-  const Decays a_0 = cuts ? decays_of(select(low_half(cut), zero, s.decays.one)) : s.decays;
+  const Decays a_1 = cuts ? decays_of(select(high_half(cut), zero, s.factors.decays.one)) : s.factors.decays;
+  const Decays a_0 = cuts ? decays_of(select(low_half(cut), zero, s.factors.decays.one)) : s.factors.decays;
   const f64x8 value_1 = f64_of(s.steps.value + i + 8), value_0 = f64_of(s.steps.value + i);
   const bool own = s.steps.following != nullptr;
   f64x8 next_1 = own ? f64_of(s.steps.following + i + 8) : later<1>(value_1, behind.value);
   f64x8 next_0 = own ? f64_of(s.steps.following + i) : later<1>(value_0, value_1);
   behind.value = value_0;
   if (cuts) next_1 = select(high_half(end), zero, next_1), next_0 = select(low_half(end), zero, next_0);
-  f64x8 b_1 = fma(s.gamma, next_1, f64_of(s.steps.reward + i + 8) - value_1);
-  f64x8 b_0 = fma(s.gamma, next_0, f64_of(s.steps.reward + i) - value_0);
+  f64x8 b_1 = fma(s.factors.gamma, next_1, f64_of(s.steps.reward + i + 8) - value_1);
+  f64x8 b_0 = fma(s.factors.gamma, next_0, f64_of(s.steps.reward + i) - value_0);
   b_1 = compose<cuts>(a_1.one, later<1>(b_1, zero), b_1);
   b_0 = compose<cuts>(a_0.one, later<1>(b_0, zero), b_0);
   b_1 = compose<cuts>(a_1.two, later<2>(b_1, zero), b_1);
@@ -77,9 +85,9 @@ PREFGRAD_INLINE void scan_sixteen(const Scan& s, int64_t i, m16 end, m16 cut, Be
 
 // Steps [0, n) (a multiple of 16) of a stretch, from the last to the first; `carry` is A behind them, then A of step 0.
 // Most steps of a long sequence are no ends.
-inline void scan_steps(const Steps& steps, int64_t n, double gamma, double decay, double& carry, float* advantages,
-                       float* returns) {
-  const Scan s{steps, f64x8::set(gamma), decays_of(f64x8::set(decay)), advantages, returns};
+PREFGRAD_INLINE void scan_steps(const Steps& steps, int64_t n, const GaeFactors& factors, double& carry, float* advantages,
+                                float* returns) {
+  const Scan s{steps, factors, advantages, returns};
   const uint8_t *terminated = steps.terminated, *truncated = steps.truncated;
   const m16 none = first16(0);
   Behind behind{f64x8::set(carry), f64x8::set(steps.behind)};
@@ -87,7 +95,7 @@ inline void scan_steps(const Steps& steps, int64_t n, double gamma, double decay
     const bool ends = (terminated != nullptr && any_nonzero16(terminated + i)) ||
                       (truncated != nullptr && any_nonzero16(truncated + i));
     // Where nothing may pass from one step to another (a decay of 0), not even a NaN does.
-    if (ends || decay == 0.0) {
+    if (ends || factors.decay == 0.0) {
       const m16 end = terminated == nullptr ? none : nonzero16(terminated + i);
       scan_sixteen<true>(s, i, end, truncated == nullptr ? end : end | nonzero16(truncated + i), behind);
     } else {
@@ -95,6 +103,27 @@ inline void scan_steps(const Steps& steps, int64_t n, double gamma, double decay
     }
   }
   carry = first_lane(behind.carry);
+}
+
+// Fewer than sixteen steps, with zeros behind them.
+inline void scan_few(const Steps& s, int64_t n, const GaeFactors& factors, double& carry, float* advantages, float* returns) {
+  float reward[16] = {}, value[16] = {}, following[16] = {}, sums[16], sums_and_values[16];
+  uint8_t terminated[16] = {}, truncated[16] = {};
+  const auto copy = [](const auto* from, int64_t count, auto* to) {
+    if (from != nullptr && to != nullptr) std::memcpy(to, from, count * sizeof *to);
+  };
+  copy(s.reward, n, reward);
+  copy(s.value, n, value);
+  copy(s.following, n, following);
+  copy(s.terminated, n, terminated);
+  copy(s.truncated, n, truncated);
+  if (s.following == nullptr) {
+    copy(s.value + 1, n - 1, following);
+    following[n - 1] = s.behind;
+  }
+  scan_steps({reward, value, following, terminated, truncated}, 16, factors, carry, sums, sums_and_values);
+  copy(sums, n, advantages);
+  copy(sums_and_values, n, returns);
 }
 
 }  // namespace prefgrad::PREFGRAD_ISA
