@@ -24,7 +24,7 @@ On what
   --device NAME       cpu (default), webgpu, cuda or cuda:emulated
   --software          webgpu: takes an adapter that computes on the CPU, in small shapes; never done unasked
   --threads 1,2       threads of every implementation (default: 1 and all cores)
-  --isa avx512,avx2   instruction sets (default: the best, and avx2 for linear)
+  --isa avx512,avx2   instruction sets (default: the best, and avx2 for one linear)
   --peers a,b         peers to compare with, or none (default: all that are installed)
   --repeats N         samples of each implementation (default: 9)
   --seconds N         begin no further case after so many, and name what was left out (default: 220 where neither --op,

@@ -26,7 +26,7 @@ export const PRETRAIN = {
   seed: 1,
 } as const
 
-/** `npm run pretrain -- --small`: a seventh of the parameters, in two minutes. Heads share a key head, which halves attention. */
+/** `npm run pretrain -- --small`: a seventh of the parameters, in under five minutes. Heads share a key head, which halves attention. */
 export const PRETRAIN_SMALL = {
   ...PRETRAIN,
   vocabularySize: 1024,
@@ -74,7 +74,7 @@ export interface Size {
   EVALUATION: { prompts: number; oldPrompts: number; perPrompt: number; lastOldYear: number; target: number }
 }
 
-/** About three minutes on two cores. */
+/** About four minutes on two cores. */
 export const FULL: Size = {
   POLICY_FOLDER,
   PRETRAIN,

@@ -137,7 +137,7 @@ export const linear = op('linear')
 /**
  * Gradients of linear; each can be left out.
  *
- * Source: gradX = gradY weight; gradWeight = gradY^T x; gradBias = sum of rows of gradY; fma chains in rising order.
+ * Source: gradX = gradY weight; gradWeight = gradY^T x; gradBias = sum of rows of gradY; the first two are fma chains in rising order (gradWeight on a GPU: by parts of the rows).
  */
 export const linearBackward = op('linearBackward')
 

@@ -35,7 +35,7 @@ export interface Sequence {
  * const step = sequence([loss, backward, update])
  * for (const batch of batches) {
  *   logits.write(batch)
- *   update.set({ step: ++t, lr: schedule(t) })
+ *   update.set({ lr: schedule(t++) })
  *   step.run()
  * }
  * @throws PrefgradError `ERR_ARGUMENT` when something is not a prepared call, `ERR_DEVICE_MISMATCH` when devices meet,

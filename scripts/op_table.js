@@ -1,4 +1,4 @@
-// Prints the README's op table from the rows of lib/spec: `node scripts/op_table.js`. test/spec.test.ts compares the two.
+// Prints the README's op table from the rows of lib/spec: `node scripts/op_table.js`. test/readme.test.ts compares the two.
 import { table } from '../dist/lib/index.js'
 
 const families = [
@@ -27,7 +27,7 @@ export const opTable = () => {
   const rest = Object.keys(table).filter((name) => !named.has(name))
   lines.push(
     "| **The built-in policy's ops** | | |",
-    `| ${rest.map((name) => `\`${name}\``).join(', ')} | What a small transformer is made of, each with its backward. | |`,
+    `| ${rest.map((name) => `\`${name}\``).join(', ')} | What a small transformer is made of, forward and backward. | |`,
   )
   return lines
 }

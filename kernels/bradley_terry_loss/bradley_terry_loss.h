@@ -6,7 +6,7 @@
 //   dl/dchosen = g + 2 k (chosen + rejected),  dl/drejected = -g + 2 k (chosen + rejected),  g = (1 - p) s(d) - p s(-d) = s(d) - p
 // Bytes: reads 4 B per input and pair, writes 8 B; all arithmetic in f64, rounded once. On the CPU
 // plain losses are taken in f32: a loss within 3 ULP, their mean within 4, a gradient within 6.
-// Passes: terms (one item per 1024 pairs) leaves 8 partial sums per item in the workspace; finish adds them up in order.
+// Passes: terms (one item per 1024 pairs) leaves 4 partial sums per item in the workspace, in 64 B; finish adds them up in order.
 #pragma once
 #include "../common/args.h"
 

@@ -1,6 +1,7 @@
 // -log s(x) and s(-x), s the logistic function: the plain loss of a pair and its slope, sixteen at a time in f32. What is lost
-// when x itself is rounded is made good: however large x is, both are within 3.1 ULP. The exponential and the logarithm have
-// a table each (Tang 1989, 1990), which leaves three and four steps of a polynomial to wait for.
+// when x itself is rounded is made good: however large x is, the loss is within 3 ULP and the slope within 3.1. The
+// exponential and the logarithm have a table each (Tang 1989, 1990), which leaves three and four steps of a polynomial to wait
+// for.
 #pragma once
 #include "math.h"
 #include "split.h"

@@ -2,6 +2,7 @@
 //   gradX = gradY weight            chains over O            gradY [N, O], weight [O, I], gradX [N, I]
 //   gradWeight = gradY^T x          chains over N            x [N, I], gradWeight [O, I]
 //   gradBias = sum of gradY's rows  in f64, in row order     gradBias [O]
+// On a GPU gradWeight may be several chains, each over a part of the rows, and gradBias sums of 128 rows, added up in order.
 // With `accumulate` the finished chain is added to what the output holds.
 // Bytes: 4 (2 N O + 2 N I + 2 O I) at least; 4 N I O operations.
 // Passes: gradX and gradWeight, one item per tile of the output; gradBias, one item per 128 columns.

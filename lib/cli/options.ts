@@ -8,7 +8,7 @@ export const machine = {
     value: 'NAME',
     default: 'auto',
     incidental: true,
-    doc: 'cpu, cuda, webgpu, or auto: the first that is there.',
+    doc: 'cuda, webgpu, cpu, or auto: the first of these that is there (webgpu in hardware).',
   },
   threads: {
     kind: 'integer',

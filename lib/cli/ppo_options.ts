@@ -51,7 +51,12 @@ export const ppo = {
       doc: 'KL from the reference, nats per sequence, that the weight is steered to.',
     },
     klFloor: { kind: 'number', min: 0, otherwise: 'a tenth of the first', doc: 'The weight never falls below this.' },
-    klHorizon: { kind: 'integer', min: 1, default: 2000, doc: 'Sequences over which the weight changes by about e.' },
+    klHorizon: {
+      kind: 'integer',
+      min: 1,
+      default: 2000,
+      doc: 'Sequences over which the weight changes by a factor of e^0.2 at most.',
+    },
     stopKl: {
       kind: 'number',
       above: 0,

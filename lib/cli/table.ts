@@ -190,7 +190,7 @@ export const commands = {
           kind: 'choice',
           choices: table.dpoLoss.options.kind.values,
           default: 'sigmoid',
-          doc: 'The loss; the README says where each comes from.',
+          doc: 'The loss; kernels/dpo_loss/dpo_loss.h has the formula of each.',
         },
         beta: { kind: 'number', above: 0, default: 0.1, doc: 'Strength of the pull toward the reference.' },
         labelSmoothing,

@@ -40,7 +40,8 @@ export const linear = {
   },
   linearBackward: {
     doc: 'Gradients of linear; each can be left out.',
-    source: 'gradX = gradY weight; gradWeight = gradY^T x; gradBias = sum of rows of gradY; fma chains in rising order',
+    source:
+      'gradX = gradY weight; gradWeight = gradY^T x; gradBias = sum of rows of gradY; the first two are fma chains in rising order (gradWeight on a GPU: by parts of the rows)',
     inputs: {
       gradY: { shape: ['*N', 'O'], doc: 'Upstream gradient.' },
       x: { shape: ['*N', 'I'], doc: 'From the forward call.' },

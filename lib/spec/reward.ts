@@ -12,7 +12,7 @@ export const pairLossPasses = [
   { name: 'finish', grid: () => 1, work: chunks },
 ] as const satisfies readonly PassSpec[]
 
-/** Eight f64 partial sums per chunk of pairs. */
+/** Four f64 partial sums per chunk of pairs, each chunk in a cache line of its own. */
 export const pairLossWorkspace = (call: CallShape): number => 8 * 8 * Math.max(1, chunks(call))
 
 export const reward = {

@@ -5,7 +5,7 @@ export interface KlControllerOptions {
   initial: number
   /** KL per sequence in nats that the weight is steered to; absent: the weight is fixed. */
   target?: number
-  /** Sequences over which the weight changes by a factor of about e at most. Default 2000. */
+  /** Sequences over which the weight changes by a factor of e^0.2 at most. Default 2000. */
   horizon?: number
   /** The weight never falls below this. Default initial / 10. */
   floor?: number

@@ -1,4 +1,4 @@
-/** Every case there is, the ones with goals first: a run that is cut short has measured what matters. */
+/** Every case there is, the ones that matter most first: a run that is cut short has measured what matters. */
 import type { Device } from '../../../lib/device.ts'
 import type { Planned } from '../types.ts'
 import { advantageCases } from './advantages.ts'
