@@ -33,6 +33,13 @@ export const commit = (): string => {
 /** Minutes-long averages of runnable processes: how busy the machine was with other things. */
 export const load = (): number[] => loadavg().map((n) => Math.round(n * 100) / 100)
 
+/** A command as it is kept with its results: without the places of files, which change nothing and are the machine's own. */
+export const keptCommand = (program: string, words: readonly string[]): string => {
+  const isPlace = (word = ''): boolean => ['--json', '--plots', '--results'].includes(word)
+  const kept = words.filter((word, i) => !isPlace(word.split('=')[0]) && !isPlace(words[i - 1]))
+  return [program, ...kept].join(' ')
+}
+
 export const readEnvironment = async (args: readonly string[]): Promise<Environment> => {
   const { cpu, version, node, platform } = await inspect()
   if (cpu === undefined) {
@@ -40,7 +47,7 @@ export const readEnvironment = async (args: readonly string[]): Promise<Environm
   }
   return {
     date: new Date().toISOString(),
-    command: ['npm run bench', ...(args.length > 0 ? ['--', ...args] : [])].join(' '),
+    command: keptCommand('npm run bench --', args).replace(/ --$/, ''),
     cpu: cpus()[0]?.model.trim() ?? 'unknown',
     cores: cpus().length,
     memoryGiB: Math.round(totalmem() / 2 ** 30),

@@ -75,15 +75,15 @@ export const readKept = async (folder: string): Promise<Kept> => {
   }
   const [webgpu, cuda] = ['webgpu', 'cuda'].map((kind) => newest.get(kind))
   return {
-    // A CPU that has more instruction sets has the wider ones.
     cpus: [...newest.entries()]
       .filter(([key]) => kindOf(key) === 'cpu')
+      // What is the newest knows the most of how to compare.
+      .sort(([, a], [, b]) => b.date.localeCompare(a.date))
       .map(([, { name, results }]) => ({
         name,
         results: results as FullResults,
         since: changesSince(results as FullResults),
-      }))
-      .sort((a, b) => b.results.environment.isas.length - a.results.environment.isas.length),
+      })),
     ...(webgpu && { webgpu: { name: webgpu.name, results: webgpu.results as FullResults } }),
     ...(cuda && {
       cuda: {

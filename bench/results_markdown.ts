@@ -137,8 +137,8 @@ const cpuSections = (kept: KeptCpu): string[] => {
   ]
 }
 
-/** A run on a cpu with fewer instruction sets, in short. */
-const narrowerCpuSections = (kept: KeptCpu): string[] => [
+/** An older run, on a cpu with other instruction sets, in short. */
+const olderCpuSections = (kept: KeptCpu): string[] => [
   `## On a CPU with ${kept.results.environment.isas[0]}`,
   '',
   ...cpuSummary(kept, '###'),
@@ -184,18 +184,18 @@ export interface KeptCpu {
 
 /** What RESULTS.md is made of: results with the name of their file. */
 export interface Kept {
-  /** One for each best instruction set, the CPU that has the most of them first. */
+  /** One for each best instruction set, the newest first. */
   cpus: readonly KeptCpu[]
   webgpu?: { name: string; results: FullResults }
   cuda?: CudaPart
 }
 
-/** The whole file: the first CPU case by case, others in short. */
+/** The whole file: the newest run on a CPU case by case, others in short. */
 export const resultsMarkdown = ({ cpus, webgpu, cuda }: Kept): string =>
   [
     '# Benchmark results',
     '',
-    ...cpus.flatMap((kept, i) => (i === 0 ? cpuSections : narrowerCpuSections)(kept)),
+    ...cpus.flatMap((kept, i) => (i === 0 ? cpuSections : olderCpuSections)(kept)),
     ...(webgpu === undefined ? [] : webgpuSections(webgpu.results, webgpu.name)),
     ...(cuda === undefined ? [] : cudaSections(cuda)),
   ].join('\n')

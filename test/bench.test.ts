@@ -7,6 +7,7 @@ import { describe, test } from 'node:test'
 import { largestError } from '../bench/accuracy.ts'
 import { families } from '../bench/cases/index.ts'
 import { readCommand } from '../bench/command.ts'
+import { keptCommand } from '../bench/environment.ts'
 import { goalText, judgeGoals } from '../bench/goals.ts'
 import { everyOpFirst, planCases } from '../bench/plan.ts'
 import { caseText } from '../bench/report.ts'
@@ -31,6 +32,7 @@ describe('bench', () => {
       const results: Results = JSON.parse(readFileSync(json, 'utf8'))
       assert.equal(results.schema, 1)
       assert.match(results.environment.device, /^cpu:/)
+      assert.equal(results.environment.command, `npm run bench -- ${words}`, "the file is nobody else's business")
       assert.equal(results.environment.load.length, 3)
       assert.deepEqual(
         results.cases.map(({ op, shape, dtype, unit }) => [op, shape, dtype, unit]),
@@ -54,6 +56,14 @@ describe('bench', () => {
     } finally {
       rmSync(folder, { recursive: true })
     }
+  })
+
+  test('a command is kept without the places of files', () => {
+    assert.equal(keptCommand('bench', []), 'bench')
+    assert.equal(
+      keptCommand('bench', ['--json', '/home/me/a.json', '--all', '--plots=/p', '--results', '/r', '--save']),
+      'bench --all --save',
+    )
   })
 
   test('what was measured before a run is stopped is kept', async () => {

@@ -149,7 +149,7 @@ describe('bench results', () => {
     assert.deepEqual(cutDown([8], 100), [8])
   })
 
-  test('a report is made of the newest results of each device, the CPU with the most instruction sets first', async () => {
+  test('a report is made of the newest results of each device, of CPUs the newest first', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'bench-results-'))
     try {
       const keep = (results: FullResults): void => {
@@ -166,16 +166,16 @@ describe('bench results', () => {
       const kept = await readKept(folder)
       assert.deepEqual(
         kept.cpus.map(({ name }) => name),
-        ['2025-11-01-cpu-avx512.json', '2026-01-31-cpu-avx2.json'],
+        ['2026-01-31-cpu-avx2.json', '2025-11-01-cpu-avx512.json'],
       )
       assert.equal(kept.webgpu?.name, '2026-01-31-webgpu-some-gpu-tm.json')
       assert.equal(kept.cuda, undefined)
       const text = resultsMarkdown(kept)
       assert.match(
         text,
-        /\n## On a CPU with avx2\n[^#]*\n### Where prefgrad loses\n\n- `linear` at 8x8x8 f32, avx2, 1 thread: torch is 2\.00 times as fast\./,
+        /\n## Where prefgrad loses\n\n- `linear` at 8x8x8 f32, avx2, 1 thread: torch is 2\.00 times as fast\./,
       )
-      assert.match(text, /\n## Where prefgrad loses\n\nAgainst nobody in this run\.\n/)
+      assert.match(text, /\n## On a CPU with avx512\n[^#]*\n### Where prefgrad loses\n\nAgainst nobody in this run\.\n/)
       assert.match(text, /## webgpu:Some GPU \(TM\)\n[^#]*timed by timestamp queries/)
       assert.ok(!text.includes('How cost grows') && !text.includes('What TypeScript costs'))
     } finally {
