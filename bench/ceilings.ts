@@ -1,6 +1,7 @@
 /** What this machine can do at best, from native/ceilings.cc: beside every case that memory or arithmetic limits. */
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
+import { zeros } from './data.ts'
 import { packageRoot } from './environment.ts'
 import { LEAD_MS } from './sampling.ts'
 import type { Ceiling, Implementation, Setting, Work } from './types.ts'
@@ -120,7 +121,7 @@ export class Ceilings {
     const { arrays, weight } = TESTS[kind]
     const length = Math.ceil(bytes / weight)
     if (this.#scratch.length < arrays || (this.#scratch[0]?.length ?? 0) !== length) {
-      this.#scratch = Array.from({ length: arrays }, (_, i) => new Float32Array(length).fill(i + 1))
+      this.#scratch = Array.from({ length: arrays }, (_, i) => zeros(length).fill(i + 1))
     }
     return this.#scratch.slice(0, arrays)
   }

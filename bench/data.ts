@@ -1,4 +1,5 @@
 /** Inputs of the cases: random, never zeros, the same every time, and made fast enough for a quarter of a gigabyte. */
+import { hostMemory } from '../lib/backends/native.ts'
 import type { Device } from '../lib/device.ts'
 import type { Dtype } from '../lib/dtype.ts'
 import { cast } from '../lib/index.ts'
@@ -8,13 +9,16 @@ import type { Operand } from './types.ts'
 const TABLE_BITS = 16
 let table: Float32Array | undefined
 
+/** Zeros in memory such as tensors have: NumPy, which reads the inputs of PyTorch, asks the system for the same kind of pages. */
+export const zeros = (count: number): Float32Array<ArrayBuffer> => new Float32Array(hostMemory(4 * count))
+
 /** Normal numbers: xorshift32 picks from a table of 65,536 draws. */
 export const normals = (count: number, seed: number, deviation = 1, mean = 0): Float32Array<ArrayBuffer> => {
   if (table === undefined) {
     const random = new Random(1)
     table = Float32Array.from({ length: 1 << TABLE_BITS }, () => random.normal())
   }
-  const out = new Float32Array(count)
+  const out = zeros(count)
   let bits = Math.imul(seed + 1, 0x9e3779b1) | 1
   for (let i = 0; i < count; i++) {
     bits ^= bits << 13

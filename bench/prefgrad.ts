@@ -7,7 +7,7 @@ import type { Tensor } from '../lib/tensor.ts'
 import { isSampled } from './accuracy.ts'
 import { pickRows, widened } from './data.ts'
 import { withAgain } from './noise.ts'
-import type { Driven, Implementation, Variant, Work } from './types.ts'
+import type { Driven, Implementation, Operand, Variant, Work } from './types.ts'
 
 type Tensors = Record<string, Tensor>
 interface AnyOp {
@@ -33,13 +33,22 @@ const timed = async (call: Driven['call'], calls: number): Promise<number> => {
   return (performance.now() - start) / calls
 }
 
+const copied = (device: Device, { data, shape, dtype }: Operand): Tensor => {
+  const tensor: Tensor = device.empty(shape, dtype)
+  tensor.write(data)
+  return tensor
+}
+
 const makeVariant = (work: Work, device: Device, variant: Variant): Implementation => {
   const op = opNamed(work.op)
   const inputs: Tensors = {}
-  for (const [name, { data, shape, dtype }] of Object.entries(work.inputs)) {
+  for (const [name, operand] of Object.entries(work.inputs)) {
+    const { data, shape, dtype } = operand
     // What the op updates is its own copy: the other implementations start from the same numbers.
-    const own = op.spec.inputs[name].updated === true ? data.slice() : data
-    inputs[name] = device.tensor(own as Float32Array<ArrayBuffer>, shape, dtype)
+    inputs[name] =
+      op.spec.inputs[name].updated === true
+        ? copied(device, operand)
+        : device.tensor(data as Float32Array<ArrayBuffer>, shape, dtype)
   }
   const prepared = op.prepare(inputs, work.options)
   const out = prepared.outputs

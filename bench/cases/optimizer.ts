@@ -1,5 +1,5 @@
 /** The optimizer: nothing but traffic. */
-import { f32, i32, normals } from '../data.ts'
+import { f32, i32, normals, zeros } from '../data.ts'
 import type { Work } from '../types.ts'
 import { type Family, shapeText, spread, traffic } from './family.ts'
 import { scaledLength } from './scaled.ts'
@@ -20,8 +20,8 @@ export const adamw: Family = {
     const inputs = {
       param: f32(normals(P, 1)),
       grad: f32(normals(P, 2, 0.01)),
-      m: f32(new Float32Array(P)),
-      v: f32(new Float32Array(P)),
+      m: f32(zeros(P)),
+      v: f32(zeros(P)),
       step: i32(new Int32Array(1)),
       // With a norm, as trainers call it: the gradient is not scanned for NaN a second time.
       norm: f32(Float32Array.of(0.01 * Math.sqrt(P))),

@@ -139,6 +139,13 @@ class Block {
   }
 }
 
+/** Memory for tensors of the cpu: zeros, where there is much of it in pages of megabytes. */
+export const hostMemory = (bytes: number): ArrayBuffer => {
+  const buffer = new ArrayBuffer(bytes)
+  if (bytes >= HUGE) loadAddon().addon.hugePages(buffer)
+  return buffer
+}
+
 class CpuBackend implements Backend {
   readonly kind = 'cpu'
   readonly name: string
@@ -154,9 +161,7 @@ class CpuBackend implements Backend {
 
   alloc(bytes: number): Storage {
     try {
-      const buffer = new ArrayBuffer(bytes)
-      if (bytes >= HUGE) loadAddon().addon.hugePages(buffer)
-      return { bytes, buffer }
+      return { bytes, buffer: hostMemory(bytes) }
     } catch (cause) {
       throw new PrefgradError('ERR_OUT_OF_MEMORY', `no memory for ${bytes} bytes.`, {
         value: bytes,
