@@ -16,8 +16,9 @@ export const refuseSlowGemm = (
     return 'no ratio: its matrix product cannot be held against the multiply-add peak, which `npm run build` makes measurable'
   }
   if (gemm >= atLeast * peak) return undefined
+  const where = `${threadsText(threads)}, ${isa}`
   return (
-    `no ratio: its matrix product runs at ${three(gemm)} of ${three(peak)} GFLOP/s (${threadsText(threads)}, ${isa}), below ${atLeast * 100} % of the ` +
+    `no ratio: its matrix product runs at ${three(gemm)} of ${three(peak)} GFLOP/s (${where}), below ${atLeast * 100} % of the ` +
     "peak: the machine is busy, or its BLAS is slow (Debian's PyTorch: apt-get install -y libopenblas0-pthread)"
   )
 }

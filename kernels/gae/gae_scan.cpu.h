@@ -33,8 +33,8 @@ struct GaeFactors {
   double lambda, decay;
   f64x8 gamma;
   Decays decays;
-  GaeFactors(double gamma_one, double lambda_one)
-      : lambda(lambda_one), decay(gamma_one * lambda_one), gamma(f64x8::set(gamma_one)), decays(decays_of(f64x8::set(decay))) {}
+  GaeFactors(double discount, double trace)
+      : lambda(trace), decay(discount * trace), gamma(f64x8::set(discount)), decays(decays_of(f64x8::set(decay))) {}
 };
 
 // What holds for a whole stretch. Either output may be null.
