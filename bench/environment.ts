@@ -33,11 +33,10 @@ export const commit = (): string => {
 /** Minutes-long averages of runnable processes: how busy the machine was with other things. */
 export const load = (): number[] => loadavg().map((n) => Math.round(n * 100) / 100)
 
-/** A command as it is kept with its results: without the places of files, which change nothing and are the machine's own. */
-export const keptCommand = (program: string, words: readonly string[]): string => {
+/** The words of a command that are kept with its results: not the places of files, which change nothing and are the machine's own. */
+export const keptWords = (words: readonly string[]): string[] => {
   const isPlace = (word = ''): boolean => ['--json', '--plots', '--results'].includes(word)
-  const kept = words.filter((word, i) => !isPlace(word.split('=')[0]) && !isPlace(words[i - 1]))
-  return [program, ...kept].join(' ')
+  return words.filter((word, i) => !isPlace(word.split('=')[0]) && !isPlace(words[i - 1]))
 }
 
 export const readEnvironment = async (args: readonly string[]): Promise<Environment> => {
@@ -45,9 +44,10 @@ export const readEnvironment = async (args: readonly string[]): Promise<Environm
   if (cpu === undefined) {
     return refuse('ERR_NO_DEVICE', 'the bench needs the cpu device.', { fix: 'Run `npm run build` first.' })
   }
+  const words = keptWords(args)
   return {
     date: new Date().toISOString(),
-    command: keptCommand('npm run bench --', args).replace(/ --$/, ''),
+    command: ['npm run bench', ...(words.length > 0 ? ['--', ...words] : [])].join(' '),
     cpu: cpus()[0]?.model.trim() ?? 'unknown',
     cores: cpus().length,
     memoryGiB: Math.round(totalmem() / 2 ** 30),

@@ -7,7 +7,7 @@ import type { CudaBackend } from '../../lib/backends/cuda.ts'
 import { loadAddon } from '../../lib/backends/native.ts'
 import type { Device } from '../../lib/device.ts'
 import { inspect } from '../../lib/index.ts'
-import { commit, keptCommand, packageRoot } from '../environment.ts'
+import { commit, keptWords, packageRoot } from '../environment.ts'
 import type { Environment } from './types.ts'
 
 const FIELDS = [
@@ -51,7 +51,7 @@ export const readEnvironment = async (device: Device, words: readonly string[]):
   const driver = emulated ? undefined : loadAddon().cuda.probe('').version
   return {
     date: new Date().toISOString(),
-    command: keptCommand('dist/bench/gpu/run.js', words),
+    command: ['dist/bench/gpu/run.js', ...keptWords(words)].join(' '),
     commit: process.env.PREFGRAD_COMMIT ?? commit(),
     version,
     node,

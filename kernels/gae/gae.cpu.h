@@ -120,7 +120,7 @@ PREFGRAD_INLINE bool has_open_cut(const Gae& a, const GaeWalk& walk) {
   return open != 0;
 }
 
-// One lambda over one sequence. Outputs that are not wanted are null; tokens that do not count are 0 already.
+// Steps that have gaps between them, or lack a next value, are gathered block by block before they are scanned.
 inline __attribute__((noinline)) void gae_gathered(const Gae& a, GaeWalk walk, const GaeFactors& factors, float* advantages,
                                                    float* returns) {
   GaeBlock block;
@@ -133,7 +133,8 @@ inline __attribute__((noinline)) void gae_gathered(const Gae& a, GaeWalk walk, c
     scatter_steps(a, walk, n, block, advantages, returns);
   }
 }
-// The same where steps lie side by side: they are scanned where they are, in groups of sixteen counted from the first.
+// One lambda over one sequence. Outputs that are not wanted are null; tokens that do not count are 0 already. Steps that lie side
+// by side are scanned where they are, in groups of sixteen counted from the first.
 PREFGRAD_INLINE void gae_sequence(const Gae& a, const GaeWalk& walk, bool gapless, const GaeFactors& factors, float* advantages,
                                   float* returns) {
   if (!gapless || has_open_cut(a, walk)) return gae_gathered(a, walk, factors, advantages, returns);
